@@ -1,0 +1,420 @@
+"""The nouns of liftlock: frozen, typed values without input or output.
+
+The words are those of the design: artifact, release, deployment, running, plan, step. Parsing
+of vendors' payloads and of the configuration happens at the edges, never here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _checked_sha256(text: str, what: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise ValueError(f"{what} must be sha256: and 64 hexadecimal digits, not {text!r}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ImageId:
+    """The SHA-256 of an image's *config*: what Heroku releases by. Never a manifest's digest."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _checked_sha256(self.value, "an image id")
+
+    @property
+    def short(self) -> str:
+        return self.value[7:19]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The SHA-256 of an image's *manifest*: what registries address by. Never an image id."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _checked_sha256(self.value, "a digest")
+
+    @property
+    def short(self) -> str:
+        return self.value[7:19]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedId:
+    """An image's id as another tool recorded it: a config's or a manifest's digest, unknown which.
+
+    `docker inspect` prints either, by its image store; only a registry can tell (see `Located`).
+    """
+
+    value: str
+
+    def __post_init__(self) -> None:
+        _checked_sha256(self.value, "a recorded image id")
+
+    @property
+    def short(self) -> str:
+        return self.value[7:19]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class SiteVersion:
+    """A version of a static site, named as its platform names it (`sites/S/versions/V`).
+
+    `content` is the SHA-256 over its files and configuration. A clone has another name and the
+    same content, so content decides whether two versions are the same; "" when it is not known.
+    """
+
+    name: str
+    content: str = ""
+
+    @property
+    def short(self) -> str:
+        return self.name.rpartition("/")[2][:12]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CommitId:
+    """A git commit, as the artifact of a command app."""
+
+    value: str
+
+    @property
+    def short(self) -> str:
+        return self.value[:7]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+Artifact = ImageId | RecordedId | SiteVersion | CommitId
+Artifacts = Mapping[str, Artifact]
+"""Artifacts by part: process types for containers, `site` for a site, `commit` for a command."""
+
+
+def same_artifact(one: Artifact, other: Artifact) -> bool:
+    """Whether both are the same bytes, by content address. Names and tags never decide."""
+    if isinstance(one, SiteVersion) and isinstance(other, SiteVersion):
+        if one.content and other.content:
+            return one.content == other.content
+        return one.name == other.name
+    if isinstance(one, (ImageId, RecordedId)) and isinstance(other, (ImageId, RecordedId)):
+        return one.value == other.value
+    return one == other
+
+
+def same_artifacts(one: Artifacts, other: Artifacts) -> bool:
+    """Whether both have the same parts with the same bytes."""
+    return one.keys() == other.keys() and all(same_artifact(one[k], other[k]) for k in one)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One app's artifacts, built from one commit."""
+
+    app: str
+    commit: str
+    artifacts: Artifacts
+
+    @property
+    def short_commit(self) -> str:
+        return self.commit[:7]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a platform says it runs. No artifacts: nothing was ever released there."""
+
+    artifacts: Artifacts
+    scale: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    """Processes by type, where the platform counts them; a 0 is a type that is asleep."""
+    marker: str = ""
+    """The platform's own name of what runs (Heroku's `v42`): shown, never compared across targets."""
+    healthy: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What runs could not be told. Never "unchanged", never "no drift"."""
+
+    reason: str
+
+
+Running = Known | Unknown
+
+
+class Undo(StrEnum):
+    """Whether an app's release can be taken back after it was switched."""
+
+    SAFE = "safe"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an app lives in an environment, with what its platform needs to know about it."""
+
+    app: str
+    environment: str
+    platform: str
+    name: str
+    """The platform's own name of it: a Heroku app, a Firebase site; the app's name for a command."""
+    repository: str = ""
+    processes: tuple[str, ...] = ()
+    health: str = ""
+    """A path that must answer 2xx when the app is healthy; "" for none."""
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    """What only this platform understands, checked by its own options model."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSource:
+    """Where the image of a process type comes from at build time."""
+
+    image: str = ""
+    dockerfile: str = ""
+    directory: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """The names under which the ledger knows an app in an environment."""
+
+    repository: str
+    task: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A unit that is built, released and promoted as one."""
+
+    name: str
+    platform: str
+    repository: str
+    targets: Mapping[str, Target]
+    records: Mapping[str, RecordName]
+    after: tuple[str, ...] = ()
+    backup: bool = False
+    undo: Undo = Undo.SAFE
+    """As it holds for this app: what the file says, else what its kind implies."""
+    processes: Mapping[str, ProcessSource] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The conditions on plans into an environment, as configured."""
+
+    approvals: int = 0
+    soak_s: float = 0.0
+    window: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.approvals or self.soak_s or self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A level: its name, what it may be promoted from, and what each vendor calls it."""
+
+    name: str
+    promotes_from: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """Vendors' names of it, by vendor (`github`, `firebase`); its own name where absent."""
+    gates: Gates = Gates()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One `liftlock.toml`, checked and with every template filled in."""
+
+    name: str
+    repository: str
+    ledger: str
+    settle_s: float
+    environments: Mapping[str, Environment]
+    apps: Mapping[str, App]
+    endpoints: Mapping[str, str]
+    """Base addresses by vendor key (`github`, `heroku`, …), the variables already applied."""
+    notify: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: EMPTY)
+    lease: str = ""
+    archive: str = ""
+    single_machine: bool = False
+    config_digest: str = ""
+    """SHA-256 over what the file means (not its spelling): part of every plan's digest."""
+    root: str = "."
+    """The folder of the file; relative paths in it start here."""
+
+
+class State(StrEnum):
+    """A deployment's state; the values are GitHub's own."""
+
+    QUEUED = "queued"
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+    INACTIVE = "inactive"
+
+
+class Kind(StrEnum):
+    """What a plan is for. A promotion has a source environment; the others have none."""
+
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+    DEPLOY = "deploy"
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A release put into an environment: the ledger's record of it.
+
+    `state` is the newest status; None when no status was ever written, as other tools do.
+    """
+
+    id: str
+    app: str
+    environment: str
+    release: Release
+    created_at: datetime
+    creator: str = ""
+    state: State | None = None
+    reached_success: bool = False
+    promotion: str = ""
+    """The id of the intent that made it; "" for records of other tools."""
+    kind: Kind | None = None
+    source_environment: str = ""
+    replaced: str = ""
+    """The id of the deployment that this one replaced."""
+    url: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can be *current*: it ever reached success, or nobody wrote it any status."""
+        return self.reached_success or self.state is None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the ledger says of one app in one environment."""
+
+    current: Deployment | None
+    failed_since: tuple[Deployment, ...] = ()
+    """Newer records that never reached success, newest first: shown, never promoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database that a plan may have to back up, as its service names it."""
+
+    id: str
+    app: str
+    environment: str
+    service: str
+    account: str = ""
+    """Whom the service bills for it; some services list its backups there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A complete backup: its size in bytes and its times are known."""
+
+    id: str
+    database: str
+    app: str
+    service: str
+    size_bytes: int
+    started_at: datetime
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a release's artifacts are, after looking.
+
+    `release` has every `RecordedId` resolved to the `ImageId` that the platform releases by.
+    `where` says per part: `target` (already there), `source` or `archive` (to be copied),
+    `clone` (to be cloned), or `unproved` (it could not be looked at).
+    """
+
+    release: Release
+    where: Mapping[str, str]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An artifact that was looked for everywhere and is nowhere, or cannot be used."""
+
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The record of a promotion itself, written before its first change."""
+
+    id: str
+    kind: Kind
+    environment: str
+    source: str
+    plan_digest: str
+    releases: Mapping[str, Release]
+    created_at: datetime
+    creator: str = ""
+    state: State = State.IN_PROGRESS
+    description: str = ""
+    replaced: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """By app, the id of the deployment that was current before."""
+    before: Mapping[str, Artifacts] = field(default_factory=lambda: EMPTY)
+    """By app, what ran before; an app whose running state was unknown is absent."""
+    reverts: str = ""
+    """For a rollback: the id of the intent whose effect it takes back."""
+    backups: tuple[Backup, ...] = ()
+    overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """Gates that were overridden, each with its reason."""
+    finished_at: datetime | None = None
+    url: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in {State.IN_PROGRESS, State.QUEUED, State.PENDING}
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a reader wants to know of a commit."""
+
+    sha: str
+    subject: str = ""
+    author: str = ""
+    authored_at: datetime | None = None
+    url: str = ""

@@ -1,0 +1,374 @@
+"""The protocols that the core speaks. An adapter implements one; the core never sees a vendor.
+
+Every method may raise `liftlock.errors.VendorError`. Every method that changes something first
+asks whether its work is done, so that it is safe to call again after a crash; a call whose answer
+was lost is resolved by looking. Waiting is done with `anyio.sleep`, so that simulations can run
+on a virtual clock; wall-clock time comes from a `Clock`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from liftlock.model import (
+    App,
+    Artifacts,
+    Backup,
+    Commit,
+    Database,
+    Deployment,
+    Digest,
+    ImageId,
+    Intent,
+    Kind,
+    Known,
+    Located,
+    Missing,
+    RecordName,
+    Recorded,
+    Release,
+    Running,
+    State,
+    Target,
+)
+
+Progress = Callable[[str], None]
+"""Told, in a few words, what is being waited for: "release phase runs", "2 of 3 dynos are up"."""
+
+
+class Clock(Protocol):
+    """Wall-clock time, in UTC. Durations are measured with `anyio.current_time()`."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """What a platform's `release` did.
+
+    `marker` is the platform's own name of the outcome (`v43`); `changed` is False when the target
+    already ran the release and nothing had to be done.
+    """
+
+    marker: str
+    changed: bool = True
+
+
+class Platform(Protocol):
+    """A place where apps run: containers, sites or commands, all by the same verbs."""
+
+    name: str
+    """The key that names it in `[apps.X]`, and the entry point's name."""
+    concurrency: int
+    """How many of its steps may run at once."""
+
+    async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        """What runs at `target` now.
+
+        `expected` are the releases it may be running (recorded, wanted): a platform that cannot
+        name what it runs may answer by comparing. It is never a reason to answer without looking.
+        Returns `Unknown` when what runs cannot be told; raises only when the vendor cannot be
+        reached or refuses.
+        """
+        ...
+
+    async def locate(
+        self, target: Target, release: Release, source: Target | None
+    ) -> Located | Missing:
+        """Where the artifacts of `release` are, looking at `target`, then `source`, then the archive.
+
+        Changes nothing. Resolves ids as other tools recorded them.
+        """
+        ...
+
+    async def pin(self, source: Target, release: Release) -> Release:
+        """`release` with every artifact pinned that its record did not name.
+
+        A site's record of another tool names no version: the version live in `source` is pinned.
+        A release that is pinned already is returned as it is, with its content filled in where
+        that takes a look (a site version's).
+        """
+        ...
+
+    async def stage(
+        self, target: Target, located: Located, source: Target | None, progress: Progress
+    ) -> Release:
+        """Make the artifacts present at `target` without switching, and prove that they are the same bytes.
+
+        Returns the release as it stands at the target (a cloned site version has another name).
+        """
+        ...
+
+    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+        """Switch `target` to a staged release: every process type in one call.
+
+        Waits for the platform's own release phase. Raises `ReleaseFailed` when the platform did
+        not make the switch.
+        """
+        ...
+
+    async def settle(
+        self, target: Target, release: Release, switch: Switch, settle_s: float, progress: Progress
+    ) -> None:
+        """Wait until `target` runs `release` and keeps running it for `settle_s` seconds.
+
+        Raises `NotHealthy`, with the last log lines where there are any.
+        """
+        ...
+
+    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+        """Take `target` back to what ran before, and wait until that runs.
+
+        A target that ran nothing before is emptied: its containers removed, its site disabled.
+        """
+        ...
+
+    async def publish(
+        self, app: App, commit: str, checkout: Path, progress: Progress
+    ) -> Release:
+        """Make the artifacts of `app` at `commit` present for all its environments, and return them.
+
+        For `deploy`: images are built or found and pushed, a site's files become a version of the
+        first environment's site. Nothing is switched.
+        """
+        ...
+
+
+class DatabaseService(Protocol):
+    """A service that holds databases and can back them up."""
+
+    name: str
+    concurrency: int
+
+    async def databases(self, target: Target) -> Sequence[Database]:
+        """The databases that `target` uses and that a plan must back up. Changes nothing."""
+        ...
+
+    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
+        """Take a backup and wait until it is complete.
+
+        A complete or running backup of it that started at or after `not_before` counts, whoever
+        asked for it. Raises `BackupFailed`.
+        """
+        ...
+
+    async def backups(self, target: Target) -> Sequence[Backup]:
+        """The complete backups of the target's databases, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryImage:
+    """An image in a repository of a registry, as looked up there."""
+
+    repository: str
+    digest: Digest
+    image_id: ImageId
+    media_type: str
+    size_bytes: int
+
+
+class Images(Protocol):
+    """A container registry, as a platform uses it. Repositories are full: `host/path/name`."""
+
+    async def look_up(self, repository: str, reference: str) -> RegistryImage | None:
+        """The image under a tag or a digest, or None when there is none."""
+        ...
+
+    async def has_config(self, repository: str, image_id: ImageId) -> bool:
+        """Whether the repository holds the config blob of this image id."""
+        ...
+
+    async def copy(
+        self, image: RegistryImage, repository: str, tag: str, progress: Progress
+    ) -> RegistryImage:
+        """Copy an image between repositories, its config blob byte for byte, its tag last."""
+        ...
+
+    async def push_directory(
+        self,
+        directory: Path,
+        command: Sequence[str],
+        repositories: Sequence[str],
+        tags: Mapping[str, Sequence[str]],
+        progress: Progress,
+    ) -> RegistryImage:
+        """Build an image from a plain directory (same files, same image id) and push it.
+
+        `tags` says per repository under which tags.
+        """
+        ...
+
+
+class SourceCode(Protocol):
+    """The repositories' commits, for reading."""
+
+    async def commit(self, repository: str, sha: str) -> Commit | None:
+        """What is known of a commit; None when it is not found."""
+        ...
+
+    async def compare_url(self, repository: str, base: str, head: str) -> str:
+        """A page that shows what lies between two commits; "" when there is none."""
+        ...
+
+    def checkout(self, repository: str, sha: str) -> AbstractAsyncContextManager[Path]:
+        """A temporary folder with the files of that commit, removed on leaving."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NewDeployment:
+    """A deployment record to be made. See `Ledger.record`."""
+
+    app: str
+    environment: str
+    release: Release
+    promotion: str
+    kind: Kind
+    source_environment: str = ""
+    source_deployment: str = ""
+    replaced: str = ""
+    backups: tuple[Backup, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewIntent:
+    """A promotion about to begin. See `Ledger.open_intent`."""
+
+    key: str
+    """Chosen by us, unique: a create whose answer was lost is found again by it."""
+    kind: Kind
+    environment: str
+    source: str
+    plan_digest: str
+    releases: Mapping[str, Release]
+    replaced: Mapping[str, str]
+    before: Mapping[str, Artifacts]
+    reverts: str = ""
+    overrides: Mapping[str, str] | None = None
+    expected_backups: tuple[str, ...] = ()
+
+
+class EnvironmentRecords(Protocol):
+    """What one look at the ledger found for an environment; more looks happen only where needed."""
+
+    async def newest(self) -> Mapping[str, Deployment]:
+        """By app, the newest record, whatever became of it. One round trip."""
+        ...
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        """By app, the current deployment and the failed ones since. At most one more round trip,
+        but for an app whose newest records failed."""
+        ...
+
+    async def open_intents(self) -> Sequence[Intent]:
+        """The promotions that stand open in this environment, newest first."""
+        ...
+
+
+class Ledger(Protocol):
+    """Where deployments are recorded.
+
+    An intent is written before the first change. The apps' own records are made only when every
+    app of the plan was verified. Records of other tools are read as well as our own.
+    """
+
+    name: str
+    concurrency: int
+
+    def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
+        """Begin to read an environment's records of these apps. Nothing is sent before the first
+        method of the result is awaited, and nothing is sent twice."""
+        ...
+
+    async def open_intent(self, new: NewIntent) -> Intent:
+        """Write the intent. A second call with the same key returns the first one's intent."""
+        ...
+
+    async def close_intent(self, intent: Intent, state: State, description: str) -> None:
+        """Say how a promotion ended. `description` is cut to what the ledger can hold."""
+        ...
+
+    async def record(self, new: NewDeployment, intent: Intent) -> Deployment:
+        """Make an app's deployment record. One that this intent already made is returned as it is."""
+        ...
+
+    async def mark(self, deployment: Deployment, state: State, description: str = "") -> None:
+        """Write a status on a record that we made."""
+        ...
+
+    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
+        """Promotions, rollbacks and deploys, newest first; of one environment or of all."""
+        ...
+
+    async def deployments(
+        self, environment: str, app: str, limit: int
+    ) -> Sequence[Deployment]:
+        """An app's records in an environment, newest first, other tools' included."""
+        ...
+
+    async def account(self) -> str:
+        """Who we are to the ledger. Proves that the credential works."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AppLine:
+    """One app's line in a notification."""
+
+    app: str
+    what: str
+    commit: str
+    compare_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a notifier tells: one message per promotion."""
+
+    title: str
+    outcome: str
+    environment: str
+    source: str
+    who: str
+    duration_s: float
+    lines: tuple[AppLine, ...]
+    backups: tuple[Backup, ...] = ()
+    notes: tuple[str, ...] = ()
+    url: str = ""
+
+
+class Notifier(Protocol):
+    """Somewhere people are told. A failure here never fails a promotion."""
+
+    name: str
+
+    async def announce(self, announcement: Announcement) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Every adapter of a project, put together by `wiring`; what the use cases work with."""
+
+    platforms: Mapping[str, Platform]
+    ledger: Ledger
+    databases: Mapping[str, DatabaseService]
+    """By platform: the service that holds the databases of the apps there."""
+    notifiers: Sequence[Notifier]
+    source_code: SourceCode
+    clock: Clock
+
+
+RecordNames = Mapping[str, Mapping[str, RecordName]]
+"""By app, by environment: how the ledger names its records."""
+
+WaitNotice = Callable[[str, float, str], None]
+"""Told (vendor, seconds, why) when a client waits for a vendor's limit."""
+
+AsyncLines = AsyncIterator[str]
