@@ -1,0 +1,460 @@
+"""One vendor's shared client: connections, retries, waits, redirects, and errors that say what to do."""
+
+from __future__ import annotations
+
+import json as json_module
+import random
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import anyio
+import httpx2
+
+from liftlock import __version__
+from liftlock.errors import AnswerLost, BadAnswer, RateLimited, Unreachable, UsageError, VendorError
+from liftlock.http.addresses import is_loopback, origin_of, refuse_unsafe
+from liftlock.http.answers import Answer, Download, vendor_name
+from liftlock.http.connections import open_connections
+from liftlock.http.failures import failure
+from liftlock.http.limits import Pause, is_limit, pause_for_limit, pause_when_nearly_spent, retry_after
+from liftlock.http.pace import Pace
+from liftlock.http.redaction import redact, safe_address
+from liftlock.model import EMPTY
+from liftlock.ports import WaitNotice
+
+USER_AGENT = f"liftlock/{__version__} (+https://pypi.org/project/liftlock/)"
+TRIES = 4
+FIRST_BACKOFF_S = 0.1
+CONNECT_S = 10.0
+MAX_WAIT_S = 300.0
+MAX_BODY = 10 * 1024 * 1024
+MAX_REDIRECTS = 5
+
+EXPECTED = (200, 201, 202, 204, 206)
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_SAFE = frozenset({"GET", "HEAD"})
+_WRITES = frozenset({"POST", "PUT", "PATCH"})
+_PASSING = frozenset({500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
+_KEPT_ACROSS_ORIGINS = frozenset({"accept", "accept-encoding", "range", "user-agent"})
+
+Authorization = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request as its caller wants it, whatever the number of attempts that it takes."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    content: bytes | AsyncIterable[bytes] | None
+    expect: Collection[int]
+    may_repeat: bool
+    timeout_s: float
+    with_credentials: bool = True
+
+
+class Http:
+    """One vendor's shared client.
+
+    Repeats what is safe to repeat, waits visibly where the vendor asks for it, never sends a
+    credential to another origin, and never lets a secret into an error. Every attempt has a time
+    limit. Must be closed with `aclose`.
+    """
+
+    def __init__(
+        self,
+        vendor: str,
+        base: str,
+        *,
+        authorization: Authorization | None = None,
+        headers: Mapping[str, str] = EMPTY,
+        concurrency: int = 64,
+        timeout_s: float = 30.0,
+        on_wait: WaitNotice | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        pace: Pace | None = None,
+        trusted: Collection[str] = (),
+        secrets: set[str] | None = None,
+        max_wait_s: float = MAX_WAIT_S,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`trusted` are further origins of this vendor that may see the credential (upload hosts).
+
+        `secrets` is kept, not copied: texts in it never show in errors. `max_wait_s` is how long a
+        request may wait for limits in all; `now` is the wall clock in epoch seconds.
+        Raises `UsageError` for plain http to anything but loopback.
+        """
+        self.vendor = vendor
+        self.base = base.rstrip("/")
+        self.concurrency = concurrency
+        self.secrets = secrets if secrets is not None else set()
+        refuse_unsafe(vendor, self.base)
+        self._origin = origin_of(self.base)
+        self._trusted = {self._origin, *map(origin_of, trusted)}
+        self._authorization = authorization
+        self._headers = {"user-agent": USER_AGENT, "accept-encoding": "gzip, deflate"}
+        self._headers.update((name.lower(), value) for name, value in headers.items())
+        self._timeout_s = timeout_s
+        self._on_wait = on_wait
+        self._pace = pace
+        self._max_wait_s = max_wait_s
+        self._now = now
+        self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
+        self._resume_at = 0.0
+        self._last_authorization: str | None = None
+        self._close: Callable[[], Awaitable[None]]
+        self._send, self._close = open_connections(self.base, concurrency, transport)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = ...,
+        content: bytes | AsyncIterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Collection[int] = EXPECTED,
+        repeat: bool | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """Send a request and read its whole answer (at most 10 MiB).
+
+        `path` is appended to the base; an absolute address on the vendor's own origins is taken as
+        it is. `repeat` says whether it may be sent again after it may have been applied; None
+        means GET, HEAD, PUT and DELETE may. Raises the branch of `VendorError` that fits.
+        """
+        call = self._call(method, path, params, json, content, headers, expect, repeat, timeout_s)
+        answer, _ = await self._exchange(call, keep_open=False)
+        return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        expect: Collection[int] = (200, 206),
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Download]:
+        """Open a large download; `timeout_s` holds for its beginning and for each piece of it."""
+        asked = {"accept-encoding": "identity", **(headers or {})}
+        call = self._call(method, path, params, ..., None, asked, expect, None, timeout_s)
+        answer, response = await self._exchange(call, keep_open=True)
+        assert response is not None  # noqa: S101 - `keep_open` gives one
+        try:
+            yield Download(
+                answer.status, answer.headers, answer.address, lambda: self._pieces(call, response)
+            )
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._close()
+
+    def clean(self, text: str) -> str:
+        """`text` without the secrets that this client knows."""
+        return redact(text, self.secrets)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        json: Any,
+        content: bytes | AsyncIterable[bytes] | None,
+        headers: Mapping[str, str] | None,
+        expect: Collection[int],
+        repeat: bool | None,
+        timeout_s: float | None,
+    ) -> _Call:
+        url = self._url(method, path)
+        if params:
+            given = {key: value for key, value in params.items() if value is not None}
+            url += ("&" if "?" in url else "?") + urlencode(given, doseq=True, quote_via=quote)
+        sent = self._headers
+        if headers:
+            sent = {**sent, **{name.lower(): value for name, value in headers.items()}}
+        if json is not ...:
+            content = json_module.dumps(json, ensure_ascii=False, separators=(",", ":")).encode()
+            sent = {"content-type": "application/json", **sent}
+        replayable = content is None or isinstance(content, bytes)
+        return _Call(
+            method,
+            url,
+            sent,
+            content,
+            expect,
+            replayable and (method in _REPEATABLE if repeat is None else repeat),
+            self._timeout_s if timeout_s is None else timeout_s,
+        )
+
+    def _url(self, method: str, path: str) -> str:
+        if path.startswith("/"):
+            return self.base + path
+        if path.startswith(("http://", "https://")) and origin_of(path) in self._trusted:
+            return path
+        address = self.clean(safe_address(path))
+        raise BadAnswer(
+            f"{vendor_name(self.vendor)} pointed to another host: {address}; its own is {self._origin}.",
+            vendor=self.vendor,
+            method=method,
+            address=address,
+        )
+
+    async def _exchange(self, call: _Call, *, keep_open: bool) -> tuple[Answer, httpx2.Response | None]:
+        """Attempt `call` until it is answered as expected, or there is no sense in going on."""
+        tries = 0
+        limits = 0
+        waited = 0.0
+        while True:
+            waited += await self._turn(call)
+            tries += 1
+            try:
+                answer, response = await self._attempt(call, keep_open)
+            except (httpx2.TransportError, TimeoutError) as error:
+                if tries >= TRIES or not self._may_try_again(call, error):
+                    raise self._broken(call, error) from error
+                await anyio.sleep(_backoff(tries))
+                continue
+            if answer.status in call.expect:
+                return answer, response
+            if is_limit(answer):
+                pause = pause_for_limit(answer, limits, self._now())
+                limits += 1
+                self._pause(pause, waited, answer)
+                if pause.seconds < FIRST_BACKOFF_S:  # a server that says "0" must not be hammered
+                    await anyio.sleep(_backoff(min(limits, 8)))
+                continue
+            refusal = failure(answer)
+            if not call.may_repeat:
+                refusal.retryable = False
+            if answer.status not in _PASSING or not call.may_repeat or tries >= TRIES:
+                raise refusal
+            asked = retry_after(answer, self._now())
+            if asked is None:
+                await anyio.sleep(_backoff(tries))
+            else:
+                self._pause(Pause(asked, f"{vendor_name(self.vendor)} is not available"), waited, answer)
+
+    async def _attempt(self, call: _Call, keep_open: bool) -> tuple[Answer, httpx2.Response | None]:
+        """Send once, follow redirects of GET and HEAD, and read the answer."""
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._slots:
+                with anyio.fail_after(call.timeout_s):
+                    response = await self._send(await self._request(call))
+                    open_end = keep_open and response.status_code in call.expect
+                    try:
+                        content = b"" if open_end else await self._whole(call, response)
+                    finally:
+                        if not open_end:
+                            with anyio.CancelScope(shield=True):
+                                await response.aclose()
+            answer = Answer(
+                response.status_code,
+                response.headers,
+                content,
+                vendor=self.vendor,
+                method=call.method,
+                url=call.url,
+                clean=self.clean,
+            )
+            self._heed(answer)
+            moved = answer.status in _REDIRECTS and answer.status not in call.expect
+            if not moved or call.method not in _SAFE or "location" not in answer.headers:
+                return answer, response if open_end else None
+            call = self._redirected(call, answer)
+        raise answer.bad(f"redirects more than {MAX_REDIRECTS} times")
+
+    async def _request(self, call: _Call) -> httpx2.Request:
+        headers = call.headers
+        if self._authorization is not None and call.with_credentials and "authorization" not in headers:
+            value = await self._authorization()
+            if value is not None:
+                if value != self._last_authorization:
+                    self._last_authorization = value
+                    self.secrets.add(value.partition(" ")[2] or value)
+                headers = {**headers, "authorization": value}
+        try:
+            return httpx2.Request(
+                call.method,
+                call.url,
+                headers=headers,
+                content=call.content,
+                extensions={
+                    "timeout": {
+                        "connect": min(CONNECT_S, call.timeout_s),
+                        "read": call.timeout_s,
+                        "write": call.timeout_s,
+                        "pool": None,
+                    }
+                },
+            )
+        except httpx2.InvalidURL as error:
+            address = self.clean(safe_address(call.url))
+            what = f"{address} is not an address: {error}."
+            raise BadAnswer(
+                what,
+                vendor=self.vendor,
+                method=call.method,
+                address=address,
+            ) from error
+
+    async def _whole(self, call: _Call, response: httpx2.Response) -> bytes:
+        size = 0
+        pieces = []
+        try:
+            async for piece in response.aiter_bytes():
+                size += len(piece)
+                if size > MAX_BODY:
+                    raise self._too_large(call, response)
+                pieces.append(piece)
+        except httpx2.DecodingError as error:
+            raise self._bad(call, response, "is compressed wrongly") from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _pieces(self, call: _Call, response: httpx2.Response) -> AsyncIterator[bytes]:
+        raw = response.aiter_raw().__aiter__()
+        while True:
+            try:
+                with anyio.fail_after(call.timeout_s):
+                    piece = await anext(raw, None)
+            except (httpx2.TransportError, TimeoutError) as error:
+                raise self._broken(call, error) from error
+            if piece is None:
+                return
+            yield piece
+
+    async def _turn(self, call: _Call) -> float:
+        """Wait until neither the vendor's limits nor our pace hold `call` back; returns how long."""
+        pace = self._pace
+        paced = pace is not None and call.method in _WRITES
+        if not self._resume_at and not paced:
+            return 0.0
+        began = anyio.current_time()
+        while (now := anyio.current_time()) < self._resume_at:  # noqa: ASYNC110 - it may be put off
+            await anyio.sleep(self._resume_at - now)
+        if paced and pace is not None:
+            slot = pace.reserve(now)
+            if slot > now:
+                try:
+                    self._notice(
+                        Pause(slot - now, f"{vendor_name(self.vendor)} limits how fast records are written"),
+                        call.method,
+                        call.url,
+                    )
+                    await anyio.sleep(slot - now)
+                except BaseException:
+                    pace.give_back(slot)
+                    raise
+        return anyio.current_time() - began
+
+    def _heed(self, answer: Answer) -> None:
+        """Take notice of what an answer says of limits."""
+        if self._pace is not None and not self._pace.on and "x-ratelimit-limit" in answer.headers:
+            self._pace.on = True
+        pause = pause_when_nearly_spent(answer)
+        if pause is not None and answer.status != 429:
+            self._hold(pause)
+
+    def _pause(self, pause: Pause, waited: float, answer: Answer) -> None:
+        """Hold everybody's next request back, or give up when that takes too long."""
+        if waited + pause.seconds > self._max_wait_s:
+            raise self._spent(pause, answer.method, answer.url, answer.status)
+        self._hold(pause)
+
+    def _hold(self, pause: Pause) -> None:
+        now = anyio.current_time()
+        until = now + pause.seconds
+        news = self._resume_at <= now or until > self._resume_at + 1.0
+        self._resume_at = max(self._resume_at, until)
+        if news and self._on_wait is not None:
+            self._on_wait(vendor_name(self.vendor), pause.seconds, pause.why)
+
+    def _notice(self, pause: Pause, method: str, url: str) -> None:
+        if pause.seconds > self._max_wait_s:
+            raise self._spent(pause, method, url, None)
+        if self._on_wait is not None:
+            self._on_wait(vendor_name(self.vendor), pause.seconds, pause.why)
+
+    def _spent(self, pause: Pause, method: str, url: str, status: int | None) -> RateLimited:
+        address = self.clean(safe_address(url))
+        return RateLimited(
+            f"{pause.why}: {method} {address} would have to wait {pause.seconds:.0f} s, "
+            f"and liftlock waits {self._max_wait_s:.0f} s at most.",
+            vendor=self.vendor,
+            method=method,
+            address=address,
+            status=status,
+            hint=f"Try again in {max(1, round(pause.seconds / 60))} min.",
+        )
+
+    def _redirected(self, call: _Call, answer: Answer) -> _Call:
+        url = urljoin(call.url, answer.headers["location"])
+        if urlsplit(url).scheme not in {"http", "https"} or (
+            url.startswith("http:") and not (is_loopback(url) and is_loopback(call.url))
+        ):
+            raise answer.bad(f"redirects to {safe_address(url)}, which is not safe to follow")
+        if origin_of(url) == origin_of(call.url):
+            return replace(call, url=url)
+        kept = {name: value for name, value in call.headers.items() if name in _KEPT_ACROSS_ORIGINS}
+        return replace(call, url=url, headers=kept, with_credentials=False)
+
+    def _may_try_again(self, call: _Call, error: Exception) -> bool:
+        if isinstance(call.content, AsyncIterable):
+            return False
+        return call.may_repeat or isinstance(error, _NOT_SENT)
+
+    def _broken(self, call: _Call, error: Exception) -> VendorError:
+        """The error for a conversation that broke off before an answer was read."""
+        address = self.clean(safe_address(call.url))
+        name = vendor_name(self.vendor)
+        if isinstance(error, TimeoutError):
+            why = f"no answer within {call.timeout_s:g} s"
+        else:
+            why = self.clean(str(error)) or type(error).__name__
+        if isinstance(error, _NOT_SENT) or call.method in _SAFE:
+            return Unreachable(
+                f"{name} cannot be reached: {why} ({call.method} {address}).",
+                vendor=self.vendor,
+                method=call.method,
+                address=address,
+                hint="Check the network and the address, and try again.",
+            )
+        return AnswerLost(
+            f"{name}'s answer was lost: {why} ({call.method} {address}). It may have been applied or not.",
+            vendor=self.vendor,
+            method=call.method,
+            address=address,
+            hint="Look at what the vendor shows before you repeat it.",
+        )
+
+    def _too_large(self, call: _Call, response: httpx2.Response) -> BadAnswer:
+        return self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
+
+    def _bad(self, call: _Call, response: httpx2.Response, what: str) -> BadAnswer:
+        answer = Answer(
+            response.status_code,
+            response.headers,
+            b"",
+            vendor=self.vendor,
+            method=call.method,
+            url=call.url,
+            clean=self.clean,
+        )
+        return answer.bad(what)
+
+
+def _backoff(tries: int) -> float:
+    return FIRST_BACKOFF_S * 2.0 ** (tries - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
