@@ -1,0 +1,99 @@
+"""The cloud on a loopback port: uvicorn, with a way to break a TCP connection on purpose.
+
+asyncio only, as uvicorn is; everything under it is anyio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from liftlock.sandbox.app import create_app
+from liftlock.sandbox.cloud import Cloud
+from liftlock.sandbox.disturb import RESET
+
+# Closing at once throws away what is unsent and resets the peer, where a plain close would end politely.
+_LINGER_NONE = struct.pack("ii", 1, 0)
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1 that offers the `liftlock.reset` extension to the application."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["extensions"] = {RESET: {"abort": self._abort}}
+
+    def _abort(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+        self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, cloud: Cloud, on_ready: Callable[[int], None] | None) -> None:
+        super().__init__(config)
+        self._cloud = cloud
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_ready and self.started and self._cloud.port:
+            self._on_ready(self._cloud.port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Requests that hang on purpose would hold the server back.
+        self._cloud.faults.delete()
+        await super().shutdown(sockets)
+
+
+class SandboxServer:
+    """Serves `cloud` on 127.0.0.1 until `stop` is called; `port` 0 takes a free one."""
+
+    def __init__(self, cloud: Cloud, *, port: int = 0, on_ready: Callable[[int], None] | None = None) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self.port: int = self._socket.getsockname()[1]
+        cloud.port = self.port
+        config = uvicorn.Config(
+            create_app(cloud),
+            http=_Protocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            # Longer than clients keep theirs, so that it is they who close an idle connection.
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Server(config, cloud, on_ready)
+
+    async def serve(self, *, signals: bool = False) -> None:
+        """Serve until stopped. With `signals`, SIGTERM and SIGINT stop it (main thread only)."""
+        try:
+            if signals:
+                await self._server.serve(sockets=[self._socket])
+            else:
+                await self._server._serve(sockets=[self._socket])  # noqa: SLF001  `serve` without its signal handlers
+        finally:
+            self._socket.close()
+
+    def stop(self) -> None:
+        """Ask it to stop; may be called from any thread."""
+        self._server.should_exit = True
+
+
+def serve(cloud: Cloud, *, port: int = 0, on_ready: Callable[[int], None] | None = None) -> None:
+    """Serve `cloud` in this thread until a signal comes. Raises `OSError` when the port is taken."""
+    asyncio.run(SandboxServer(cloud, port=port, on_ready=on_ready).serve(signals=True))
