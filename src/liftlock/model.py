@@ -314,6 +314,8 @@ class Deployment:
     source_environment: str = ""
     replaced: str = ""
     """The id of the deployment that this one replaced."""
+    backups: tuple[Backup, ...] = ()
+    """The backups of its databases that its promotion took."""
     url: str = ""
 
     @property

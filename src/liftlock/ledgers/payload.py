@@ -1,0 +1,336 @@
+"""What stands in the payload of a record, and how it is read back. Pure: no input or output.
+
+An app's record carries the images as the teams' own scripts have always written and read them,
+and what only liftlock needs beside it:
+
+    {"docker_image_shas": {"web": "sha256:…"}, "liftlock": {"format": 1, "app": "ODB", …}}
+
+Payloads of other tools arrive as objects or as strings holding JSON, and may hold anything. What
+cannot be understood gives a record without artifacts, never an error: it cannot be promoted, and
+whoever reads it says so. Half of an app's images is not understood: lockstep would be lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from liftlock import __version__
+from liftlock.model import (
+    EMPTY,
+    Artifact,
+    Artifacts,
+    Backup,
+    CommitId,
+    ImageId,
+    Kind,
+    RecordedId,
+    Release,
+    SiteVersion,
+)
+from liftlock.ports import NewDeployment, NewIntent
+
+FORMAT = 1
+IMAGES = "docker_image_shas"
+OURS = "liftlock"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordData:
+    """What a record's payload says; of another tool's record, its artifacts alone."""
+
+    artifacts: Artifacts = field(default_factory=lambda: EMPTY)
+    app: str = ""
+    promotion: str = ""
+    kind: Kind | None = None
+    source_environment: str = ""
+    replaced: str = ""
+    backups: tuple[Backup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IntentData:
+    """What an intent's payload says."""
+
+    key: str = ""
+    project: str = ""
+    environment: str = ""
+    kind: Kind = Kind.PROMOTION
+    source: str = ""
+    plan_digest: str = ""
+    releases: Mapping[str, Release] = field(default_factory=lambda: EMPTY)
+    replaced: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    before: Mapping[str, Artifacts] = field(default_factory=lambda: EMPTY)
+    reverts: str = ""
+    overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    readable: bool = True
+    """False when another version or another tool wrote it: it stands open all the same."""
+
+
+def record_payload(new: NewDeployment) -> dict[str, Any]:
+    """The payload of an app's record. Today's scripts read the images in it."""
+    ours: dict[str, Any] = {
+        "format": FORMAT,
+        "version": __version__,
+        "app": new.app,
+        "promotion": new.promotion,
+        "kind": new.kind.value,
+        "source": {"environment": new.source_environment, "deployment": new.source_deployment},
+        "replaced": new.replaced,
+        "backups": [_written_backup(backup) for backup in new.backups],
+    }
+    images: dict[str, str] = {}
+    for part, artifact in new.release.artifacts.items():
+        match artifact:
+            case ImageId(value):
+                images[part] = value
+            case RecordedId(value):
+                images[part] = value
+                ours.setdefault("unresolved", []).append(part)
+            case SiteVersion(name, content):
+                ours["site"] = {"version": name, "content": content}
+            case CommitId(value):
+                ours["commit"] = value
+    return ({IMAGES: images} if images else {}) | {OURS: ours}
+
+
+def read_record(payload: object) -> RecordData:
+    """What a record's payload says, whoever wrote it."""
+    whole = _object(payload)
+    try:
+        data, unresolved = _our_record(whole)
+    except _Malformed:
+        data, unresolved = RecordData(), None
+    try:
+        images = _images(whole, unresolved)
+    except _Malformed:
+        return replace(data, artifacts=EMPTY)
+    return replace(data, artifacts={**images, **data.artifacts})
+
+
+def intent_payload(new: NewIntent, project: str) -> dict[str, Any]:
+    """The payload of a promotion's intent: all that a resume needs to know of the plan."""
+    return {
+        OURS: {
+            "format": FORMAT,
+            "version": __version__,
+            "key": new.key,
+            "project": project,
+            "environment": new.environment,
+            "kind": new.kind.value,
+            "source": new.source,
+            "plan": new.plan_digest,
+            "releases": {
+                app: {"commit": release.commit, "artifacts": _written(release.artifacts)}
+                for app, release in new.releases.items()
+            },
+            "replaced": dict(new.replaced),
+            "before": {app: _written(artifacts) for app, artifacts in new.before.items()},
+            "reverts": new.reverts,
+            "overrides": dict(new.overrides or {}),
+            "backups": list(new.expected_backups),
+        }
+    }
+
+
+def read_intent(payload: object) -> IntentData:
+    """What an intent's payload says; one that cannot be understood is `readable` False."""
+    ours = _object(payload).get(OURS)
+    try:
+        ours = _mapping(ours)
+        _known_format(ours)
+        releases = {app: _release(app, _mapping(one)) for app, one in _mapping(ours.get("releases")).items()}
+        return IntentData(
+            key=_text(ours, "key"),
+            project=_text(ours, "project"),
+            environment=_text(ours, "environment"),
+            kind=_kind(ours),
+            source=_text(ours, "source"),
+            plan_digest=_text(ours, "plan"),
+            releases=releases,
+            replaced=_texts(ours, "replaced"),
+            before={app: _read(_mapping(one)) for app, one in _mapping(ours.get("before")).items()},
+            reverts=_text(ours, "reverts"),
+            overrides=_texts(ours, "overrides"),
+        )
+    except _Malformed:
+        return IntentData(readable=False)
+
+
+# Reading, part by part. Everything wrong ends in `_Malformed`.
+
+
+class _Malformed(ValueError):
+    """A part of a payload is not what format 1 says."""
+
+
+def _object(payload: object) -> Mapping[str, Any]:
+    """The JSON object in a payload, also when it arrives as a string, or as a string in a string."""
+    for _ in range(2):
+        if isinstance(payload, str):
+            try:
+                payload = json.loads(payload)
+            except (ValueError, RecursionError):
+                return EMPTY
+    return payload if isinstance(payload, Mapping) else EMPTY
+
+
+def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | None]:
+    """Our part of a record's payload, and the parts whose ids are still as another tool wrote them."""
+    ours = _mapping(whole.get(OURS))
+    _known_format(ours)
+    artifacts: dict[str, Artifact] = {}
+    if "site" in ours:
+        site = _mapping(ours["site"])
+        artifacts["site"] = SiteVersion(_given(site, "version"), _text(site, "content"))
+    if "commit" in ours:
+        artifacts["commit"] = CommitId(_given(ours, "commit"))
+    unresolved = [_is_text(part) for part in _list(ours.get("unresolved", []))]
+    data = RecordData(
+        artifacts=artifacts,
+        app=_text(ours, "app"),
+        promotion=_text(ours, "promotion"),
+        kind=_kind(ours),
+        source_environment=_text(_mapping(ours.get("source", {})), "environment"),
+        replaced=_text(ours, "replaced"),
+        backups=tuple(_read_backup(_mapping(one)) for one in _list(ours.get("backups", []))),
+    )
+    return data, unresolved
+
+
+def _images(whole: Mapping[str, Any], unresolved: Sequence[str] | None) -> Artifacts:
+    """The images; `unresolved` None says that the record is another tool's."""
+    images: dict[str, Artifact] = {}
+    with _malformed_values():
+        for part, value in _mapping(whole.get(IMAGES, {})).items():
+            ours = unresolved is not None and part not in unresolved
+            images[_given({"part": part}, "part")] = (ImageId if ours else RecordedId)(_is_text(value))
+    return images
+
+
+def _written(artifacts: Artifacts) -> dict[str, Any]:
+    written: dict[str, Any] = {}
+    for part, artifact in artifacts.items():
+        match artifact:
+            case ImageId(value):
+                written[part] = {"image_id": value}
+            case RecordedId(value):
+                written[part] = {"recorded_id": value}
+            case SiteVersion(name, content):
+                written[part] = {"site_version": name, "content": content}
+            case CommitId(value):
+                written[part] = {"commit": value}
+    return written
+
+
+def _read(written: Mapping[str, Any]) -> Artifacts:
+    artifacts: dict[str, Artifact] = {}
+    with _malformed_values():
+        for part, one in written.items():
+            match one:
+                case {"image_id": str(value)}:
+                    artifacts[part] = ImageId(value)
+                case {"recorded_id": str(value)}:
+                    artifacts[part] = RecordedId(value)
+                case {"site_version": str(name), "content": str(content)}:
+                    artifacts[part] = SiteVersion(name, content)
+                case {"commit": str(value)}:
+                    artifacts[part] = CommitId(value)
+                case _:
+                    raise _Malformed(part)
+    return artifacts
+
+
+def _release(app: str, written: Mapping[str, Any]) -> Release:
+    return Release(app, _text(written, "commit"), _read(_mapping(written.get("artifacts"))))
+
+
+def _written_backup(backup: Backup) -> dict[str, Any]:
+    return {
+        "id": backup.id,
+        "database": backup.database,
+        "app": backup.app,
+        "service": backup.service,
+        "size": backup.size_bytes,
+        "started": backup.started_at.isoformat(),
+        "finished": backup.finished_at.isoformat(),
+    }
+
+
+def _read_backup(written: Mapping[str, Any]) -> Backup:
+    size = written.get("size")
+    if not isinstance(size, int) or isinstance(size, bool):
+        raise _Malformed("size")
+    return Backup(
+        id=_text(written, "id"),
+        database=_text(written, "database"),
+        app=_text(written, "app"),
+        service=_text(written, "service"),
+        size_bytes=size,
+        started_at=_time(written, "started"),
+        finished_at=_time(written, "finished"),
+    )
+
+
+def _known_format(ours: Mapping[str, Any]) -> None:
+    if ours.get("format") != FORMAT:
+        raise _Malformed("format")
+
+
+def _kind(ours: Mapping[str, Any]) -> Kind:
+    with _malformed_values():
+        return Kind(_given(ours, "kind"))
+
+
+def _time(payload: Mapping[str, Any], name: str) -> datetime:
+    with _malformed_values():
+        time = datetime.fromisoformat(_given(payload, name))
+    if time.tzinfo is None:
+        raise _Malformed(name)
+    return time
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _Malformed("not an object")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Malformed("not an array")
+    return value
+
+
+def _is_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _Malformed("not a string")
+    return value
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str:
+    return _is_text(payload.get(name, ""))
+
+
+def _given(payload: Mapping[str, Any], name: str) -> str:
+    text = _text(payload, name)
+    if not text:
+        raise _Malformed(name)
+    return text
+
+
+def _texts(payload: Mapping[str, Any], name: str) -> Mapping[str, str]:
+    return {key: _is_text(value) for key, value in _mapping(payload.get(name, {})).items()}
+
+
+@contextmanager
+def _malformed_values() -> Iterator[None]:
+    """The model refuses values of a wrong form; here that says that the payload is malformed."""
+    try:
+        yield
+    except ValueError as error:
+        raise _Malformed(str(error)) from error
