@@ -12,7 +12,7 @@ The branches are split by what the reader does about it:
     ├── Interrupted             130/143   a signal ended it
     ├── ArtifactMissing               1   an image or a site version is not where it has to be
     ├── BackupFailed                  1
-    ├── ReleaseFailed                 1   the platform refused or failed the switch (a release phase, a command)
+    ├── ReleaseFailed                 1   the platform failed the switch (a release phase, a command)
     ├── NotHealthy                    1   it was switched, and does not stay up
     └── VendorError                   1   an HTTP conversation with a vendor went wrong
         ├── Unreachable                   nothing was sent, or surely nothing was applied: may be retried
@@ -28,7 +28,8 @@ The branches are split by what the reader does about it:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -189,3 +190,28 @@ class VendorFailure(VendorError):
 
 class BadAnswer(VendorError):
     """The vendor's answer is not what it documents: not JSON, a field missing, a wrong type."""
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Turn a group of errors, as concurrent work raises it, into the first of ours.
+
+    The others stay reachable as its cause. A group that holds anything that is not ours is a
+    defect or a cancellation and passes as it is.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(LiftlockError)
+        if ours is None or others is not None:
+            raise
+        raise _first(ours) from group
+
+
+def _first(group: BaseExceptionGroup[LiftlockError]) -> LiftlockError:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    if not isinstance(first, LiftlockError):
+        raise TypeError(f"a group of our errors holds {first!r}")
+    return first

@@ -157,6 +157,9 @@ class Known:
     """The platform's own name of what runs (Heroku's `v42`): shown, never compared across targets."""
     healthy: bool | None = None
     note: str = ""
+    compared_with: Artifacts | None = None
+    """Set by a platform that cannot name what it runs, only compare it with one expected release:
+    says which one that was. Empty artifacts then mean "not that one"."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from liftlock.model import (
     Known,
     Located,
     Missing,
-    RecordName,
     Recorded,
+    RecordName,
     Release,
     Running,
     State,
@@ -77,9 +77,7 @@ class Platform(Protocol):
         """
         ...
 
-    async def locate(
-        self, target: Target, release: Release, source: Target | None
-    ) -> Located | Missing:
+    async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """Where the artifacts of `release` are, looking at `target`, then `source`, then the archive.
 
         Changes nothing. Resolves ids as other tools recorded them.
@@ -128,9 +126,7 @@ class Platform(Protocol):
         """
         ...
 
-    async def publish(
-        self, app: App, commit: str, checkout: Path, progress: Progress
-    ) -> Release:
+    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
         """Make the artifacts of `app` at `commit` present for all its environments, and return them.
 
         For `deploy`: images are built or found and pushed, a site's files become a version of the
@@ -307,9 +303,7 @@ class Ledger(Protocol):
         """Promotions, rollbacks and deploys, newest first; of one environment or of all."""
         ...
 
-    async def deployments(
-        self, environment: str, app: str, limit: int
-    ) -> Sequence[Deployment]:
+    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
         """An app's records in an environment, newest first, other tools' included."""
         ...
 

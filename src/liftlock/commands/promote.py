@@ -1,0 +1,99 @@
+"""Promote: plan what the source environment's records say into a target environment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from liftlock.commands.observe import Observer, refuse_open_intents
+from liftlock.errors import LiftlockError, Refused, UsageError
+from liftlock.model import EMPTY, Kind, Project
+from liftlock.naming import nearest
+from liftlock.planning.make import make_plan
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the requester says about a plan's gates."""
+
+    accept_drift: bool = False
+    overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+async def plan_promotion(
+    project: Project,
+    adapters: Adapters,
+    source: str,
+    target: str,
+    apps: Collection[str] = (),
+    conditions: Conditions | None = None,
+) -> Plan:
+    """What a promotion from `source` to `target` would do. Changes nothing, and needs no lease.
+
+    Raises `UsageError` for names that do not exist or a way that is not allowed.
+    """
+    check_names(project, (source, target), apps)
+    allowed = project.environments[target].promotes_from
+    if source not in allowed:
+        ways = ", ".join(allowed) or "nothing"
+        raise UsageError(
+            f"{target} is not promoted from {source}: its `from` names {ways}.",
+            hint=f"Choose another source, or add {source!r} to `from` in [environments.{target}].",
+        )
+    conditions = conditions or Conditions()
+    observation = await Observer(project, adapters, target).for_promotion(source)
+    refuse_open_intents(target, observation.open_intents)
+    return make_plan(
+        project,
+        observation,
+        kind=Kind.PROMOTION,
+        environment=target,
+        source=source,
+        selected=apps,
+        accept_drift=conditions.accept_drift,
+        overrides=conditions.overrides,
+    )
+
+
+def check_names(project: Project, environments: Collection[str], apps: Collection[str] = ()) -> None:
+    """Raises `UsageError` for the first environment or app that the project does not have."""
+    for what, names, known in (
+        ("environment", environments, project.environments),
+        ("app", apps, project.apps),
+    ):
+        for name in names:
+            if name not in known:
+                near = nearest(name, known)
+                raise UsageError(
+                    f"There is no {what} {name!r} in {project.name}.",
+                    hint=(f"Did you mean {near}? " if near else "") + f"It has: {', '.join(known)}.",
+                )
+
+
+def refuse_unless_runnable(plan: Plan) -> None:
+    """Raises when a plan may not run: blocked apps (exit 1), or gates that refuse (exit 3)."""
+    if plan.blocked:
+        said = "\n".join(f"  {a.app}: {a.why}." for a in plan.blocked)
+        hints = dict.fromkeys(a.hint for a in plan.blocked if a.hint)
+        raise LiftlockError(
+            f"{plan.environment} was not changed: not every release can be lifted.\n{said}",
+            hint=" ".join(hints),
+        )
+    if plan.refusals:
+        said = "\n".join(f"  {v.gate}: {v.reason}." for v in plan.refusals)
+        times = [v.passes_at for v in plan.refusals if v.passes_at]
+        later = (
+            f" It can pass from {max(times):%a %Y-%m-%d %H:%M %Z}."
+            if len(times) == len(plan.refusals)
+            else ""
+        )
+        names = " ".join(
+            "--accept-drift" if v.gate == "drift" else f"--override {v.gate} --reason TEXT"
+            for v in plan.refusals
+        )
+        raise Refused(
+            f"{plan.environment} was not changed: a gate refused.\n{said}",
+            hint=f"Wait or mend it.{later} To go on all the same, recorded with your reason: {names}",
+        )

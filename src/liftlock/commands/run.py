@@ -1,0 +1,42 @@
+"""Run a plan that was shown and agreed to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import uuid4
+
+from liftlock.commands.promote import refuse_unless_runnable
+from liftlock.engine.events import Emit
+from liftlock.engine.execute import StopRequest
+from liftlock.engine.run import Result, Run
+from liftlock.model import Project
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters
+
+
+async def run_plan(
+    project: Project,
+    plan: Plan,
+    adapters: Adapters,
+    *,
+    emit: Emit,
+    stop: StopRequest | None = None,
+    undo_on_failure: bool = True,
+    overrides: Mapping[str, str] | None = None,
+) -> Result:
+    """Run `plan`. Raises before the first change if it may not run; afterwards the result tells.
+
+    A plan without changes is done at once.
+    """
+    refuse_unless_runnable(plan)
+    run = Run(
+        project,
+        plan,
+        adapters,
+        key=uuid4().hex,
+        emit=emit,
+        stop=stop or StopRequest(),
+        undo_on_failure=undo_on_failure,
+        overrides=overrides,
+    )
+    return await run.run()

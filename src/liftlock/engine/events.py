@@ -1,0 +1,135 @@
+"""What a run tells while it runs: one stream of typed events.
+
+Terminal progress, `--events`, the log and, later, the journal and the dashboard read the same
+stream. Names and fields are a contract: see docs/reference/events.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from liftlock.model import EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run begins. `steps` is the number of steps that do work (barriers not counted)."""
+
+    run: str
+    kind: str
+    environment: str
+    source: str
+    plan_digest: str
+    apps: tuple[str, ...]
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    step: str
+    kind: str
+    app: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """What a step waits for right now."""
+
+    step: str
+    text: str
+    app: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step ended: `outcome` is done, failed or cancelled; `elapsed_s` in seconds."""
+
+    step: str
+    kind: str
+    outcome: str
+    elapsed_s: float
+    app: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A vendor's limit is being waited for."""
+
+    vendor: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Nothing new is started; what is in flight is settled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStarted:
+    """The apps that were switched go back, in this order."""
+
+    apps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a reader should know and that changes nothing in the outcome."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run ended. `apps` says what runs now, app by app: new, old, or what a person has to see to."""
+
+    run: str
+    outcome: str
+    exit_code: int
+    elapsed_s: float
+    apps: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    message: str = ""
+
+
+Event = (
+    RunStarted
+    | StepStarted
+    | StepProgress
+    | StepFinished
+    | Waiting
+    | Stopping
+    | UndoStarted
+    | Notice
+    | RunFinished
+)
+Emit = Callable[[Event], None]
+
+_NAMES = {
+    RunStarted: "run-started",
+    StepStarted: "step-started",
+    StepProgress: "step-progress",
+    StepFinished: "step-finished",
+    Waiting: "waiting",
+    Stopping: "stopping",
+    UndoStarted: "undo-started",
+    Notice: "notice",
+    RunFinished: "run-finished",
+}
+
+
+def as_document(event: Event, at: datetime) -> dict[str, Any]:
+    """The event as `--events` prints it: its name, the time in UTC, and its fields."""
+    fields = {key: dict(value) if isinstance(value, Mapping) else value for key, value in _fields(event)}
+    return {"event": _NAMES[type(event)], "at": at.isoformat(timespec="milliseconds"), **fields}
+
+
+def _fields(event: Event) -> list[tuple[str, Any]]:
+    if isinstance(event, RunFinished):
+        return [(name, getattr(event, name)) for name in event.__slots__]
+    return list(asdict(event).items())

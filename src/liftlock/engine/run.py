@@ -1,0 +1,537 @@
+"""One run of a plan: what each step does, and the way back when something fails.
+
+The order and the concurrency are `execute`'s; this module holds the story: the intent is written,
+everything is staged and backed up, apps are switched and verified, and only when all of them are
+healthy are they recorded. When a switch or a verification fails, every app that was switched goes
+back to what ran before, in reverse order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import anyio
+
+from liftlock.engine.events import Emit, Notice, RunFinished, RunStarted, StepFinished, UndoStarted
+from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
+from liftlock.errors import BackupFailed, LiftlockError
+from liftlock.model import (
+    Artifacts,
+    Backup,
+    Deployment,
+    Intent,
+    Kind,
+    Known,
+    Project,
+    Release,
+    State,
+    Target,
+    Unknown,
+    same_artifacts,
+)
+from liftlock.planning.order import predecessors
+from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind
+from liftlock.ports import (
+    Adapters,
+    Announcement,
+    AppLine,
+    NewDeployment,
+    NewIntent,
+    Platform,
+    Progress,
+    Switch,
+)
+from liftlock.tasks import all_at_once
+
+
+class Standing(StrEnum):
+    """What an app runs when the run is over, as looked up after an undo."""
+
+    NEW = "new"
+    OLD = "old"
+    UNTOUCHED = "untouched"
+    UNSURE = "unsure"
+
+
+class Ending(StrEnum):
+    """How a run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The environment is as it was before."""
+    MIXED = "neither all-old nor all-new"
+    UNRECORDED = "verified, but not all records were written"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended, app by app, with what a reader needs for the next step."""
+
+    ending: Ending
+    apps: Mapping[str, Standing]
+    elapsed_s: float
+    intent: Intent | None = None
+    deployments: Mapping[str, Deployment] | None = None
+    backups: tuple[Backup, ...] = ()
+    cause: LiftlockError | None = None
+    failed_step: str = ""
+    interrupted: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 as before, 6 a person is needed, 0 done; an interruption's code is the caller's."""
+        match self.ending:
+            case Ending.SUCCEEDED:
+                return 0
+            case Ending.FAILED:
+                return 1
+            case _:
+                return 6
+
+
+class Run:
+    """Runs one plan. Made for one call of `run`."""
+
+    def __init__(
+        self,
+        project: Project,
+        plan: Plan,
+        adapters: Adapters,
+        *,
+        key: str,
+        emit: Emit,
+        stop: StopRequest,
+        undo_on_failure: bool = True,
+        requester: str = "",
+        overrides: Mapping[str, str] | None = None,
+        intent: Intent | None = None,
+    ) -> None:
+        self._project = project
+        self._plan = plan
+        self._adapters = adapters
+        self._key = key
+        self._emit = emit
+        self._stop = stop
+        self._undo_on_failure = undo_on_failure
+        self._requester = requester
+        self._overrides = overrides or {}
+        self._intent = intent
+        self._staged: dict[str, Release] = {}
+        self._switches: dict[str, Switch] = {}
+        self._backups: dict[str, Backup] = {}
+        self._deployments: dict[str, Deployment] = {}
+        self._notes: list[str] = []
+        self._started = 0.0
+
+    async def run(self) -> Result:
+        """Run the plan to its end, undoing on failure. Raises nothing that a vendor may cause."""
+        self._started = anyio.current_time()
+        plan = self._plan
+        apps = tuple(a.app for a in plan.changes)
+        self._emit(
+            RunStarted(
+                self._key,
+                plan.kind,
+                plan.environment,
+                plan.source,
+                plan.digest,
+                apps,
+                working_steps(plan.steps),
+            )
+        )
+        execution = await execute(
+            plan.steps, self._act, limits=self._limits(), emit=self._emit, stop=self._stop
+        )
+        result = await (self._succeeded() if execution.succeeded else self._failed(execution))
+        self._emit(
+            RunFinished(
+                self._key,
+                result.ending,
+                result.exit_code,
+                result.elapsed_s,
+                dict(result.apps),
+                result.cause.message if result.cause else result.interrupted,
+            )
+        )
+        return result
+
+    def _limits(self) -> dict[str, int]:
+        limits = {name: platform.concurrency for name, platform in self._adapters.platforms.items()}
+        limits |= {f"backup:{s.name}": s.concurrency for s in self._adapters.databases.values()}
+        limits["ledger"] = self._adapters.ledger.concurrency
+        return limits
+
+    # What each step does.
+
+    async def _act(self, step: Step, progress: Progress) -> str:
+        match step.kind:
+            case StepKind.INTENT:
+                return await self._open_intent()
+            case StepKind.STAGE:
+                return await self._stage(step.app, progress)
+            case StepKind.BACKUP:
+                return await self._back_up(step.id.removeprefix("backup:"), progress)
+            case StepKind.RELEASE:
+                return await self._release(step.app, progress)
+            case StepKind.VERIFY:
+                return await self._verify(step.app, progress)
+            case StepKind.RECORD:
+                return await self._record(step.app)
+            case StepKind.MARK:
+                return await self._mark(step.app)
+            case StepKind.CLOSE:
+                return await self._close(State.SUCCESS, self._summary())
+            case StepKind.RETIRE:
+                return await self._retire(step.app)
+            case StepKind.NOTIFY:
+                return await self._announce("succeeded")
+            case StepKind.READY | StepKind.NO_RETURN | StepKind.VERIFIED:
+                return ""
+
+    async def _open_intent(self) -> str:
+        if self._intent is None:
+            plan = self._plan
+            self._intent = await self._adapters.ledger.open_intent(
+                NewIntent(
+                    key=self._key,
+                    kind=plan.kind,
+                    environment=plan.environment,
+                    source=plan.source,
+                    plan_digest=plan.digest,
+                    releases={a.app: a.release for a in plan.changes if a.release},
+                    replaced={a.app: a.replaces.id for a in plan.changes if a.replaces},
+                    before={a.app: a.before.artifacts for a in plan.releases if a.before},
+                    reverts=plan.reverts,
+                    overrides=self._overrides,
+                    expected_backups=tuple(d.id for d in plan.databases),
+                )
+            )
+        return self._intent.id
+
+    async def _stage(self, app: str, progress: Progress) -> str:
+        located = self._app(app).located
+        if located is None:
+            raise AssertionError(f"{app} is to be released, and nobody looked for its artifacts")
+        source = self._project.apps[app].targets.get(self._plan.source) if self._plan.source else None
+        self._staged[app] = await self._platform(app).stage(self._target(app), located, source, progress)
+        return ", ".join(sorted(set(located.where.values())))
+
+    async def _back_up(self, database_id: str, progress: Progress) -> str:
+        database = next(d for d in self._plan.databases if d.id == database_id)
+        service = self._adapters.databases[self._project.apps[database.app].platform]
+        backup = await service.capture(database, self._plan.observed_at, progress)
+        if backup.size_bytes <= 0:
+            raise BackupFailed(
+                f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
+                hint="Nothing was switched. Take a backup by hand and look at it before trying again.",
+            )
+        self._backups[database_id] = backup
+        return f"{backup.id}, {size_text(backup.size_bytes)}"
+
+    async def _release(self, app: str, progress: Progress) -> str:
+        switch = await self._platform(app).release(self._target(app), self._staged[app], progress)
+        self._switches[app] = switch
+        return switch.marker if switch.changed else f"{switch.marker} ran already"
+
+    async def _verify(self, app: str, progress: Progress) -> str:
+        planned = self._app(app)
+        if planned.action is Action.RECORD and isinstance(planned.running, Known) and planned.release:
+            switch, release, settle_s = Switch(planned.running.marker, changed=False), planned.release, 0.0
+        else:
+            switch, release, settle_s = self._switches[app], self._staged[app], self._project.settle_s
+        await self._platform(app).settle(self._target(app), release, switch, settle_s, progress)
+        return "healthy"
+
+    async def _record(self, app: str) -> str:
+        planned, plan = self._app(app), self._plan
+        release = self._staged.get(app, planned.release)
+        if release is None or self._intent is None:
+            raise AssertionError(f"{app} is to be recorded before it was released")
+        deployment = await self._adapters.ledger.record(
+            NewDeployment(
+                app=app,
+                environment=plan.environment,
+                release=release,
+                promotion=self._intent.id,
+                kind=plan.kind,
+                source_environment=plan.source,
+                source_deployment=planned.source_deployment.id if planned.source_deployment else "",
+                replaced=planned.replaces.id if planned.replaces else "",
+                backups=tuple(b for b in self._backups.values() if b.app == app),
+                description=_origin(plan),
+            ),
+            self._intent,
+        )
+        self._deployments[app] = deployment
+        return f"record {deployment.id}"
+
+    async def _mark(self, app: str) -> str:
+        await self._adapters.ledger.mark(self._deployments[app], State.SUCCESS, _origin(self._plan))
+        return "success"
+
+    async def _close(self, state: State, description: str) -> str:
+        if self._intent is not None:
+            await self._adapters.ledger.close_intent(self._intent, state, description)
+        return state.value
+
+    async def _retire(self, app: str) -> str:
+        replaced = self._app(app).replaces
+        if replaced is None:
+            return ""
+        try:
+            await self._adapters.ledger.mark(
+                replaced, State.INACTIVE, f"replaced by {self._deployments[app].id}"
+            )
+        except LiftlockError as error:
+            self._note(f"The earlier record {replaced.id} of {app} was not marked inactive: {error.message}")
+            return "not retired"
+        return f"record {replaced.id}"
+
+    async def _announce(self, outcome: str) -> str:
+        for notifier in self._adapters.notifiers:
+            try:
+                await notifier.announce(await self._announcement(outcome))
+            except LiftlockError as error:
+                self._note(f"{notifier.name} was not told: {error.message}")
+        return ", ".join(n.name for n in self._adapters.notifiers)
+
+    # What the run ends with.
+
+    async def _succeeded(self) -> Result:
+        return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
+
+    async def _failed(self, execution: Execution) -> Result:
+        failed_step, cause = next(iter(execution.errors.items()), ("", None))
+        if execution.outcomes.get("close") is Outcome.DONE:
+            self._note("The promotion itself had ended well before it was stopped.")
+            return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
+        if any(execution.started(f"record:{a.app}") for a in self._plan.changes):
+            ending, standing = await self._finish_records()
+        else:
+            ending, standing = await self._go_back(execution)
+        await self._close_failed(ending, standing, cause, execution.stopped)
+        await self._announce(f"failed: {ending}" if ending is not Ending.SUCCEEDED else "succeeded")
+        return self._result(
+            ending, standing, cause=cause, failed_step=failed_step, interrupted=execution.stopped
+        )
+
+    async def _finish_records(self) -> tuple[Ending, dict[str, Standing]]:
+        """All apps are verified, so there is nothing to undo: write what records can be written."""
+        for planned in self._plan.changes:
+            try:
+                if planned.app not in self._deployments:
+                    await self._record(planned.app)
+                await self._mark(planned.app)
+            except LiftlockError as error:
+                self._note(
+                    f"{planned.app} runs and is healthy, but its record was not written: {error.message}"
+                )
+        complete = len(self._deployments) == len(self._plan.changes)
+        return (Ending.SUCCEEDED if complete else Ending.UNRECORDED), {
+            a.app: Standing.NEW for a in self._plan.changes
+        }
+
+    async def _go_back(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
+        """Take every app that was switched, or may have been, back to what ran before."""
+        touched = [a for a in self._plan.releases if execution.started(f"release:{a.app}")]
+        standing = {a.app: Standing.UNTOUCHED for a in self._plan.changes}
+        if not touched:
+            return Ending.FAILED, standing
+        looked = await self._look(touched)
+        standing |= looked
+        stuck = [a for a in touched if looked[a.app] is not Standing.OLD and not a.reversible]
+        back = [a for a in touched if looked[a.app] is not Standing.OLD]
+        if stuck:
+            self._note(self._beyond_return(stuck))
+        elif back and self._undo_on_failure:
+            standing |= await self._undo(back)
+        elif back:
+            self._note("Nothing was put back, as --on-failure stop asks.")
+        all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
+        return (Ending.FAILED if all_old else Ending.MIXED), standing
+
+    async def _undo(self, back: list[AppPlan]) -> dict[str, Standing]:
+        """Restore in reverse order: an app goes back after those that went after it."""
+        after = {n: app.after for n, app in self._project.apps.items()}
+        before = predecessors(after, [a.app for a in back])
+        done = {a.app: anyio.Event() for a in back}
+        followers = {a.app: [n for n, needs in before.items() if a.app in needs] for a in back}
+        self._emit(UndoStarted(tuple(a.app for a in reversed(back))))
+
+        async def put_back(planned: AppPlan) -> None:
+            for follower in followers[planned.app]:
+                await done[follower].wait()
+            await self._restore(planned)
+            done[planned.app].set()
+
+        async with all_at_once() as tasks:
+            for planned in back:
+                tasks.start_soon(put_back, planned)
+        return await self._look(back)
+
+    async def _restore(self, planned: AppPlan) -> None:
+        step, started = f"undo:{planned.app}", anyio.current_time()
+        outcome, detail = Outcome.DONE, ""
+        try:
+            if planned.before is None:
+                raise LiftlockError(f"What ran in {planned.app} before is not known.")
+            await self._platform(planned.app).restore(
+                self._target(planned.app), planned.before, lambda _: None
+            )
+            detail = planned.before.marker
+        except LiftlockError as error:
+            outcome, detail = Outcome.FAILED, error.message
+            self._note(f"{planned.app} could not be put back: {error.message}")
+        elapsed = anyio.current_time() - started
+        self._emit(StepFinished(step, "undo", outcome, elapsed, planned.app, detail))
+
+    async def _look(self, apps: list[AppPlan]) -> dict[str, Standing]:
+        """What each of these apps runs now, from the platform itself."""
+        standing: dict[str, Standing] = {}
+
+        async def look(planned: AppPlan) -> None:
+            standing[planned.app] = await self._standing(planned)
+
+        async with all_at_once() as tasks:
+            for planned in apps:
+                tasks.start_soon(look, planned)
+        return standing
+
+    async def _standing(self, planned: AppPlan) -> Standing:
+        new = self._staged.get(planned.app)
+        old = planned.before.artifacts if planned.before else None
+        expected = [Release(planned.app, "", old)] if old else []
+        expected += [new] if new else []
+        try:
+            running = await self._platform(planned.app).running(self._target(planned.app), expected)
+        except LiftlockError as error:
+            self._note(f"What {planned.app} runs could not be looked at: {error.message}")
+            return Standing.UNSURE
+        if isinstance(running, Unknown):
+            return Standing.UNSURE
+        if old is not None and same_artifacts(running.artifacts, old):
+            return Standing.OLD
+        if new is not None and same_artifacts(running.artifacts, new.artifacts):
+            return Standing.NEW
+        return Standing.UNSURE
+
+    async def _close_failed(
+        self, ending: Ending, standing: Mapping[str, Standing], cause: LiftlockError | None, stopped: str
+    ) -> None:
+        why = cause.message if cause else stopped
+        state = State.SUCCESS if ending is Ending.SUCCEEDED else State.FAILURE
+        if ending in {Ending.MIXED, Ending.UNRECORDED}:
+            state = State.ERROR
+        text = self._summary() if state is State.SUCCESS else f"{ending}: {why}"
+        if ending is Ending.MIXED:
+            text = f"{ending}: {json.dumps(standing)}"
+        try:
+            await self._close(state, text)
+        except LiftlockError as error:
+            self._note(f"The promotion's own record was not closed: {error.message}")
+
+    def _beyond_return(self, stuck: list[AppPlan]) -> str:
+        lines = []
+        for planned in stuck:
+            backups = [b.id for b in self._backups.values() if b.app == planned.app]
+            what = "its database's schema may have moved" if planned.has_release_phase else "it has no undo"
+            kept = f"; backup {', '.join(backups)}" if backups else "; no backup was taken"
+            images = _artifacts_text(planned.release.artifacts) if planned.release else ""
+            lines.append(
+                f"{planned.app} is past the point of no return ({what}{kept}; it was to run {images})"
+            )
+        return ". ".join(lines) + ". Nothing was put back."
+
+    def _result(
+        self,
+        ending: Ending,
+        standing: Mapping[str, Standing],
+        *,
+        cause: LiftlockError | None = None,
+        failed_step: str = "",
+        interrupted: str = "",
+    ) -> Result:
+        return Result(
+            ending=ending,
+            apps=standing,
+            elapsed_s=anyio.current_time() - self._started,
+            intent=self._intent,
+            deployments=dict(self._deployments),
+            backups=tuple(self._backups.values()),
+            cause=cause,
+            failed_step=failed_step,
+            interrupted=interrupted,
+            notes=tuple(self._notes),
+        )
+
+    async def _announcement(self, outcome: str) -> Announcement:
+        plan = self._plan
+        lines = []
+        for planned in plan.changes:
+            if planned.release is None:
+                continue
+            old = planned.replaces.release.commit if planned.replaces else ""
+            new = planned.release.commit
+            app = self._project.apps[planned.app]
+            url = ""
+            if old and old != new:
+                url = await self._adapters.source_code.compare_url(app.repository, old, new)
+            lines.append(AppLine(planned.app, planned.action, new, url))
+        return Announcement(
+            title=f"{self._project.name}: {plan.kind} {_origin(plan)}",
+            outcome=outcome,
+            environment=plan.environment,
+            source=plan.source,
+            who=self._requester,
+            duration_s=anyio.current_time() - self._started,
+            lines=tuple(lines),
+            backups=tuple(self._backups.values()),
+            notes=tuple(self._notes),
+            url=self._intent.url if self._intent else "",
+        )
+
+    def _summary(self) -> str:
+        counts = [f"{len(self._plan.releases)} released"]
+        moved = len(self._plan.changes) - len(self._plan.releases)
+        if moved:
+            counts.append(f"{moved} recorded")
+        if self._backups:
+            counts.append(f"backups {', '.join(b.id for b in self._backups.values())}")
+        return f"{_origin(self._plan)}: {', '.join(counts)}"
+
+    def _note(self, text: str) -> None:
+        self._notes.append(text)
+        self._emit(Notice(text))
+
+    def _app(self, app: str) -> AppPlan:
+        return self._plan.apps[app]
+
+    def _platform(self, app: str) -> Platform:
+        return self._adapters.platforms[self._project.apps[app].platform]
+
+    def _target(self, app: str) -> Target:
+        return self._project.apps[app].targets[self._plan.environment]
+
+
+def _origin(plan: Plan) -> str:
+    if plan.kind is Kind.PROMOTION:
+        return f"{plan.source} to {plan.environment}"
+    return f"{plan.kind} in {plan.environment}"
+
+
+def _artifacts_text(artifacts: Artifacts) -> str:
+    return ", ".join(f"{part} {artifact.short}" for part, artifact in artifacts.items())
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people, in powers of 1000: 12.3 MB."""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

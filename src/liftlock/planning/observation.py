@@ -1,0 +1,92 @@
+"""What was seen before planning: records, and what runs. Pure data, gathered by `commands.observe`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from liftlock.model import (
+    EMPTY,
+    Artifacts,
+    Database,
+    Deployment,
+    Intent,
+    Known,
+    Located,
+    Missing,
+    Recorded,
+    RecordedId,
+    Release,
+    Running,
+    Unknown,
+    same_artifacts,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The release that an app should run after the plan, and where it was read from."""
+
+    release: Release
+    deployment: Deployment | None = None
+    source_running: Running | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppObservation:
+    """Everything that planning needs to know about one app."""
+
+    app: str
+    wanted: Wanted | Missing
+    located: Located | Missing | None
+    recorded: Recorded
+    recorded_artifacts: Artifacts
+    """The current record's artifacts, with ids of other tools resolved where that was possible."""
+    running: Running
+    databases: tuple[Database, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one environment, and of the releases that shall go there."""
+
+    at: datetime
+    apps: Mapping[str, AppObservation]
+    open_intents: tuple[Intent, ...] = ()
+    undeployed: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+
+class Drift(StrEnum):
+    """Running compared with recorded. Unknown is neither drift nor agreement."""
+
+    NONE = "none"
+    DRIFT = "drift"
+    UNKNOWN = "unknown"
+    UNRECORDED = "unrecorded"
+
+
+def drift_of(recorded: Artifacts | None, running: Running) -> Drift:
+    """How what runs compares with what is recorded.
+
+    A record of another tool may hold a manifest's digest where the platform tells a config's: as
+    long as no registry could resolve it, a difference is *unknown*, not drift.
+    """
+    if isinstance(running, Unknown):
+        return Drift.UNKNOWN
+    if recorded is None:
+        return Drift.UNRECORDED if running.artifacts else Drift.NONE
+    if same_artifacts(recorded, running.artifacts):
+        return Drift.NONE
+    if running.compared_with is not None and not same_artifacts(recorded, running.compared_with):
+        return Drift.UNKNOWN
+    if any(isinstance(a, RecordedId) for a in recorded.values()):
+        return Drift.UNKNOWN
+    return Drift.DRIFT
+
+
+def nothing_runs(running: Running) -> bool:
+    """Whether the platform is sure that nothing was ever released."""
+    return isinstance(running, Known) and not running.artifacts
