@@ -6,7 +6,7 @@ Vendor modules read and change it; `app` serves it. One event loop uses it at a 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -43,6 +43,10 @@ class Settings:
     """How late a new deployment appears in GitHub's lists (it can be read by its id at once)."""
     limits: bool = False
     """Whether GitHub's and Heroku's rate limits are enforced and advertised."""
+    formation_images: bool = True
+    """Whether reading a Heroku formation tells the image ids: nobody confirmed it of the real one."""
+    registry_any_manifest: bool = False
+    """Whether the registry takes every manifest, as an ordinary one does; Heroku's takes schema 2 alone."""
 
     def change(self, document: dict[str, Any]) -> None:
         """Take the given keys. Raises `ValueError` that names the wrong one; then nothing is changed."""
@@ -104,7 +108,7 @@ class Cloud:
         """A new identifier: the same world asked the same questions gives the same ones."""
         return str(uuid.uuid5(_NAMESPACE, str(self.store.next("uuid"))))
 
-    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> None:
         """Run `function(*args)` beside the requests; it is cancelled when the cloud stops."""
         if self._tasks is None:
             raise RuntimeError("the cloud does not run: use it inside `async with cloud.running()`")

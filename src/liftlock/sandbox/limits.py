@@ -99,6 +99,10 @@ class Limits:
         budget.turn(self._clock.now().timestamp())
         return budget
 
+    def heroku(self, login: str) -> int:
+        """How many requests one account has left at Heroku."""
+        return int(self._heroku.setdefault(login, HerokuBudget()).tokens)
+
     def count(self, vendor: str, method: str, path: str, login: str) -> tuple[Json | None, Headers]:
         """Count one request: the refusal that it meets, if any, and the headers to advertise."""
         if vendor == "github":

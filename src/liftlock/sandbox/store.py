@@ -155,12 +155,24 @@ class Blobs:
         path = self._path(name)
         return path.read_bytes() if path.exists() else None
 
+    def adopt(self, partial: Path, name: str) -> None:
+        """Keep a file that was written and digested elsewhere in the state's directory, by moving it here."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(path)
+
+    def path(self, name: str) -> Path | None:
+        """Where the bytes lie on disk; None when they are kept in memory or not at all."""
+        if self._directory is None:
+            return None
+        path = self._path(name)
+        return path if path.exists() else None
+
     def __contains__(self, name: str) -> bool:
         return name in self._memory if self._directory is None else self._path(name).exists()
 
-    def _path(self, name: str) -> Path:
-        assert self._directory is not None
-        return self._directory / name[:2] / name
+    def path(self, name: str) -> Path:
+        return directory / name[:2] / name
 
 
 def _open(path: Path) -> sqlite3.Connection:
