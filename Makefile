@@ -1,0 +1,103 @@
+# Everything a contributor runs, and the same that CI runs. `make` alone lists the targets.
+#
+# Wanted on the machine: Python 3.11 or newer with its venv module, make, and a way to the
+# package index that pip is configured for. All else is installed in .venv, pinned and hashed.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := build/installed
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check format docs bench requirements clean installed wheel
+
+## List the targets
+help:
+	@awk '/^## / { comment = substr($$0, 4); next } \
+	     comment { sub(/:.*/, ""); printf "make %-13s %s\n", $$0, comment; comment = "" }' $(MAKEFILE_LIST)
+
+## Start a cloud on this machine, deploy the reference project and lift it to production (DEMO=keep leaves it running)
+demo: $(VENV)/.full $(VENV)/.project
+	@$(BIN)/liftlock demo $(if $(filter keep,$(DEMO)),--keep)
+
+## Run every test, the end-to-end ones with the built and installed wheel (PYTEST='-k words' selects)
+test: $(VENV)/.dev $(VENV)/.project installed
+	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock \
+	LIFTLOCK_PROGRAM_BARE=$(CURDIR)/$(INSTALLED)/bare/bin/liftlock \
+	$(BIN)/python -m pytest $(PYTEST)
+
+## Check formatting, lint, types and the import walls
+check: $(VENV)/.dev $(VENV)/.project
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+## Format the code and mend what the linter can mend
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix --exit-zero
+	$(BIN)/ruff format
+
+## Measure promotions and the engine, and print the ratios
+bench: $(VENV)/.dev $(VENV)/.project
+	$(BIN)/python -m benchmarks.promotion
+
+## Pin the requirements anew, from pyproject.toml and requirements/*.in (UPGRADE=1 takes newer versions)
+requirements: $(VENV)/.dev
+	@: # The files name no index, no folder and no option of this machine's pip.
+	$(COMPILE) --all-extras -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in $(if $(UPGRADE),--upgrade)
+	$(COMPILE) -c requirements/dev.txt --all-extras -o requirements/full.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header --no-annotate \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+
+## Remove what was built and every cache; .venv stays
+clean:
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "liftlock needs Python 3.11 or newer, and none was found. Name it: make PYTHON=/path/to/python" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "liftlock needs Python 3.11 or newer; $(PYTHON) is older." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/.created
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $(VENV)/.full $@
+
+$(VENV)/.full: requirements/full.txt requirements/build.txt | $(VENV)/.created
+	$(PIP) install --quiet --require-hashes -r requirements/full.txt -r requirements/build.txt
+	@touch $@
+
+# The project in place: what is edited is what runs. Again when its entry points may have changed.
+$(VENV)/.project: pyproject.toml | $(VENV)/.full
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+wheel: $(VENV)/.dev
+	@rm -rf build/dist && mkdir -p build/dist
+	@$(BIN)/python -m build --no-isolation --outdir build/dist >build/dist/log 2>&1 || { cat build/dist/log >&2; exit 1; }
+
+# The wheel as users get it: without extras, and with the extras. The second install adds nothing: it
+# fails when the pinned requirements lack what the wheel asks for.
+installed: wheel $(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements
+	@for form in "bare " "full [firebase,sandbox]"; do set -- $$form; \
+	  pip="$(PIP) --python $(INSTALLED)/$$1/bin/python install --quiet"; \
+	  $$pip --no-deps --force-reinstall build/dist/*.whl && \
+	  $$pip --no-index "$$(echo build/dist/*.whl)$$2" || exit 1; done
+
+$(INSTALLED)/bare/.requirements: requirements/base.txt
+$(INSTALLED)/full/.requirements: requirements/full.txt
+$(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements: | $(VENV)/.dev
+	@rm -rf $(@D)
+	$(BIN)/python -m venv --without-pip $(@D)
+	$(PIP) --python $(@D)/bin/python install --quiet --require-hashes -r $(firstword $^)
+	@touch $@

@@ -1,0 +1,1 @@
+"""What goes over the wire, held against the vendors' own descriptions of their APIs."""
