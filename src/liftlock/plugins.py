@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from importlib import metadata
+from typing import Any, Generic, TypeVar
 
+from liftlock.errors import LiftlockError, UsageError
 from liftlock.http import Http
 from liftlock.model import Project
 from liftlock.ports import Clock, Images, SourceCode
@@ -48,3 +50,65 @@ class Plugin(Generic[T]):
 
     name: str
     build: Callable[[Context], T]
+
+
+def has(kind: str, name: str) -> bool:
+    """Whether there is an adapter of that kind and name."""
+    return bool(_entry_points(kind, name))
+
+
+def load(kind: str, name: str) -> Plugin[Any]:
+    """The adapter `name` of a kind ("platforms", "ledgers", …). Raises `UsageError` when it cannot be had."""
+    found = _entry_points(kind, name)
+    if not found:
+        known = sorted({entry.name for entry in metadata.entry_points(group=f"liftlock.{kind}")})
+        raise UsageError(
+            f"There is no {kind[:-1]} {name!r}.",
+            hint=f"Known are: {', '.join(known) or 'none'}. Is the package that brings it installed?",
+        )
+    if len(found) > 1:
+        packages = " and ".join(sorted(_package(entry) for entry in found))
+        raise UsageError(
+            f"The {kind[:-1]} {name!r} is brought by several packages: {packages}.", hint="Uninstall one."
+        )
+    entry = found[0]
+    try:
+        plugin = entry.load()
+    except Exception as error:  # it is somebody else's code, and may do anything
+        raise _broken(kind, entry, f"{type(error).__name__}: {error}") from error
+    if not isinstance(plugin, Plugin):
+        raise _broken(kind, entry, f"{entry.value} is no liftlock.plugins.Plugin")
+    return Plugin(plugin.name, lambda context: _build(kind, entry, plugin, context))
+
+
+def _build(kind: str, entry: metadata.EntryPoint, plugin: Plugin[Any], context: Context) -> Any:
+    if _package(entry) == "liftlock":
+        return plugin.build(context)
+    try:
+        return plugin.build(context)
+    except LiftlockError:
+        raise
+    except Exception as error:  # as in `load`
+        raise _broken(kind, entry, f"{type(error).__name__}: {error}") from error
+
+
+def _broken(kind: str, entry: metadata.EntryPoint, why: str) -> UsageError:
+    package = _package(entry)
+    return UsageError(
+        f"The {kind[:-1]} {entry.name!r} of the package {package} cannot be used: {why}.",
+        hint=f"Install a version of {package} that fits this liftlock, or take it out of the configuration.",
+    )
+
+
+def _entry_points(kind: str, name: str) -> list[metadata.EntryPoint]:
+    """Our own package's first: reading every installed package's takes tens of milliseconds."""
+    group = f"liftlock.{kind}"
+    try:
+        own = metadata.distribution("liftlock").entry_points.select(group=group, name=name)
+    except metadata.PackageNotFoundError:
+        own = metadata.EntryPoints()
+    return list(own) or list(metadata.entry_points(group=group, name=name))
+
+
+def _package(entry: metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.module.partition(".")[0]

@@ -15,14 +15,15 @@ import anyio
 import httpx2
 
 from liftlock import __version__
-from liftlock.errors import AnswerLost, BadAnswer, RateLimited, Unreachable, UsageError, VendorError
+from liftlock.errors import AnswerLost, BadAnswer, Unreachable, VendorError
 from liftlock.http.addresses import is_loopback, origin_of, refuse_unsafe
 from liftlock.http.answers import Answer, Download, vendor_name
-from liftlock.http.connections import open_connections
+from liftlock.http.connections import Connections, open_connections
 from liftlock.http.failures import failure
-from liftlock.http.limits import Pause, is_limit, pause_for_limit, pause_when_nearly_spent, retry_after
+from liftlock.http.limits import Pause, is_limit, pause_for_limit, retry_after
 from liftlock.http.pace import Pace
 from liftlock.http.redaction import redact, safe_address
+from liftlock.http.waits import Waits
 from liftlock.model import EMPTY
 from liftlock.ports import WaitNotice
 
@@ -37,7 +38,6 @@ MAX_REDIRECTS = 5
 EXPECTED = (200, 201, 202, 204, 206)
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _SAFE = frozenset({"GET", "HEAD"})
-_WRITES = frozenset({"POST", "PUT", "PATCH"})
 _PASSING = frozenset({500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
@@ -102,15 +102,12 @@ class Http:
         self._headers = {"user-agent": USER_AGENT, "accept-encoding": "gzip, deflate"}
         self._headers.update((name.lower(), value) for name, value in headers.items())
         self._timeout_s = timeout_s
-        self._on_wait = on_wait
-        self._pace = pace
-        self._max_wait_s = max_wait_s
+        self._waits = Waits(vendor, pace, on_wait, max_wait_s)
         self._now = now
         self._slots = anyio.Semaphore(concurrency, fast_acquire=True)
-        self._resume_at = 0.0
         self._last_authorization: str | None = None
-        self._close: Callable[[], Awaitable[None]]
-        self._send, self._close = open_connections(self.base, concurrency, transport)
+        self._transport = transport
+        self._connections: Connections | None = None
 
     async def request(
         self,
@@ -161,7 +158,9 @@ class Http:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._close()
+        if self._connections is not None:
+            await self._connections.close()
+            self._connections = None
 
     def clean(self, text: str) -> str:
         """`text` without the secrets that this client knows."""
@@ -219,11 +218,11 @@ class Http:
         limits = 0
         waited = 0.0
         while True:
-            waited += await self._turn(call)
+            waited += await self._waits.turn(call.method, call.url)
             tries += 1
             try:
                 answer, response = await self._attempt(call, keep_open)
-            except (httpx2.TransportError, TimeoutError) as error:
+            except (httpx2.TransportError, OSError) as error:
                 if tries >= TRIES or not self._may_try_again(call, error):
                     raise self._broken(call, error) from error
                 await anyio.sleep(_backoff(tries))
@@ -233,7 +232,7 @@ class Http:
             if is_limit(answer):
                 pause = pause_for_limit(answer, limits, self._now())
                 limits += 1
-                self._pause(pause, waited, answer)
+                self._waits.pause(pause, waited, answer)
                 if pause.seconds < FIRST_BACKOFF_S:  # a server that says "0" must not be hammered
                     await anyio.sleep(_backoff(min(limits, 8)))
                 continue
@@ -246,14 +245,16 @@ class Http:
             if asked is None:
                 await anyio.sleep(_backoff(tries))
             else:
-                self._pause(Pause(asked, f"{vendor_name(self.vendor)} is not available"), waited, answer)
+                self._waits.pause(
+                    Pause(asked, f"{vendor_name(self.vendor)} is not available"), waited, answer
+                )
 
     async def _attempt(self, call: _Call, keep_open: bool) -> tuple[Answer, httpx2.Response | None]:
         """Send once, follow redirects of GET and HEAD, and read the answer."""
         for _ in range(MAX_REDIRECTS + 1):
             async with self._slots:
                 with anyio.fail_after(call.timeout_s):
-                    response = await self._send(await self._request(call))
+                    response = await self._open().send(await self._request(call))
                     open_end = keep_open and response.status_code in call.expect
                     try:
                         content = b"" if open_end else await self._whole(call, response)
@@ -270,12 +271,17 @@ class Http:
                 url=call.url,
                 clean=self.clean,
             )
-            self._heed(answer)
+            self._waits.heed(answer)
             moved = answer.status in _REDIRECTS and answer.status not in call.expect
             if not moved or call.method not in _SAFE or "location" not in answer.headers:
                 return answer, response if open_end else None
             call = self._redirected(call, answer)
         raise answer.bad(f"redirects more than {MAX_REDIRECTS} times")
+
+    def _open(self) -> Connections:
+        if self._connections is None:
+            self._connections = open_connections(self.base, self.concurrency, self._transport)
+        return self._connections
 
     async def _request(self, call: _Call) -> httpx2.Request:
         headers = call.headers
@@ -330,75 +336,11 @@ class Http:
             try:
                 with anyio.fail_after(call.timeout_s):
                     piece = await anext(raw, None)
-            except (httpx2.TransportError, TimeoutError) as error:
+            except (httpx2.TransportError, OSError) as error:
                 raise self._broken(call, error) from error
             if piece is None:
                 return
             yield piece
-
-    async def _turn(self, call: _Call) -> float:
-        """Wait until neither the vendor's limits nor our pace hold `call` back; returns how long."""
-        pace = self._pace
-        paced = pace is not None and call.method in _WRITES
-        if not self._resume_at and not paced:
-            return 0.0
-        began = anyio.current_time()
-        while (now := anyio.current_time()) < self._resume_at:  # noqa: ASYNC110 - it may be put off
-            await anyio.sleep(self._resume_at - now)
-        if paced and pace is not None:
-            slot = pace.reserve(now)
-            if slot > now:
-                try:
-                    self._notice(
-                        Pause(slot - now, f"{vendor_name(self.vendor)} limits how fast records are written"),
-                        call.method,
-                        call.url,
-                    )
-                    await anyio.sleep(slot - now)
-                except BaseException:
-                    pace.give_back(slot)
-                    raise
-        return anyio.current_time() - began
-
-    def _heed(self, answer: Answer) -> None:
-        """Take notice of what an answer says of limits."""
-        if self._pace is not None and not self._pace.on and "x-ratelimit-limit" in answer.headers:
-            self._pace.on = True
-        pause = pause_when_nearly_spent(answer)
-        if pause is not None and answer.status != 429:
-            self._hold(pause)
-
-    def _pause(self, pause: Pause, waited: float, answer: Answer) -> None:
-        """Hold everybody's next request back, or give up when that takes too long."""
-        if waited + pause.seconds > self._max_wait_s:
-            raise self._spent(pause, answer.method, answer.url, answer.status)
-        self._hold(pause)
-
-    def _hold(self, pause: Pause) -> None:
-        now = anyio.current_time()
-        until = now + pause.seconds
-        news = self._resume_at <= now or until > self._resume_at + 1.0
-        self._resume_at = max(self._resume_at, until)
-        if news and self._on_wait is not None:
-            self._on_wait(vendor_name(self.vendor), pause.seconds, pause.why)
-
-    def _notice(self, pause: Pause, method: str, url: str) -> None:
-        if pause.seconds > self._max_wait_s:
-            raise self._spent(pause, method, url, None)
-        if self._on_wait is not None:
-            self._on_wait(vendor_name(self.vendor), pause.seconds, pause.why)
-
-    def _spent(self, pause: Pause, method: str, url: str, status: int | None) -> RateLimited:
-        address = self.clean(safe_address(url))
-        return RateLimited(
-            f"{pause.why}: {method} {address} would have to wait {pause.seconds:.0f} s, "
-            f"and liftlock waits {self._max_wait_s:.0f} s at most.",
-            vendor=self.vendor,
-            method=method,
-            address=address,
-            status=status,
-            hint=f"Try again in {max(1, round(pause.seconds / 60))} min.",
-        )
 
     def _redirected(self, call: _Call, answer: Answer) -> _Call:
         url = urljoin(call.url, answer.headers["location"])

@@ -1,0 +1,263 @@
+"""Puts a project's adapters together: the only place that knows every one of them.
+
+Only what the project uses is imported and built, and a credential is looked for at the first
+request that needs one, so that a command which talks to one vendor needs one credential.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from liftlock.config.schema import ENDPOINTS
+from liftlock.credentials import Credentials
+from liftlock.errors import UsageError
+from liftlock.http import Http, Pace, safe_address
+from liftlock.http.addresses import is_loopback
+from liftlock.model import Project
+from liftlock.plugins import Context, has, load
+from liftlock.ports import Adapters, Clock, DatabaseService, Images, Ledger, Notifier, Platform, WaitNotice
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from liftlock.registry.distribution import Distribution
+
+ENDPOINTS_OF = {
+    "heroku": ("heroku", "heroku_data", "heroku_registry"),
+    "firebase": ("firebase",),
+    "command": (),
+}
+"""By platform: the endpoints that its apps are reached by."""
+
+_HEROKU = {"accept": "application/vnd.heroku+json; version=3"}
+HEADERS: Mapping[str, Mapping[str, str]] = {
+    "github": {"accept": "application/vnd.github+json", "x-github-api-version": "2022-11-28"},
+    "heroku": _HEROKU,
+    "heroku_data": _HEROKU,
+    "firebase": {"accept": "application/json"},
+}
+TRUSTED = {"firebase": ("https://upload-firebasehosting.googleapis.com",)}
+"""Further hosts of a vendor that take its credential. Source: firebase-tools, `src/deploy/hosting`."""
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_project(
+    project: Project,
+    *,
+    clock: Clock | None = None,
+    on_wait: WaitNotice | None = None,
+    environ: Mapping[str, str] = os.environ,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Adapters]:
+    """The adapters that `project` uses; every connection is closed on leaving.
+
+    `transport` carries every request instead of the network (simulations). Raises `UsageError` when
+    the endpoints do not fit together or an adapter is unknown or broken.
+    """
+    check_endpoints(project)
+    clock = clock or SystemClock()
+    clients = _Clients(project, Credentials(environ), clock, on_wait, transport)
+    try:
+        yield _adapters(project, clients, clock, environ)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clients.aclose()
+
+
+def endpoint_notes(project: Project) -> list[str]:
+    """`key = address` for every endpoint of the project that is not the vendor's own."""
+    return [
+        f"{key} = {safe_address(address)}"
+        for key, address in sorted(project.endpoints.items())
+        if address.rstrip("/") != ENDPOINTS.get(key, ("", ""))[1]
+    ]
+
+
+def check_endpoints(project: Project) -> None:
+    """Raises `UsageError` when loopback and public endpoints are mixed, or the ledger does not fit them."""
+    used = _used_endpoints(project)
+    near = {key: address for key, address in used.items() if is_loopback(address)}
+    far = {key: address for key, address in used.items() if key not in near}
+    if near and far:
+        (one, here), (other, there) = next(iter(near.items())), next(iter(far.items()))
+        variable = ENDPOINTS.get(other, ("",))[0]
+        raise UsageError(
+            f"Endpoints on this machine and public ones are mixed: {one} is {safe_address(here)}, "
+            f"and {other} is {safe_address(there)}.",
+            hint=f"Set {variable or other} as well, or unset the others: a sandbox and a real vendor "
+            "must never be promoted into each other.",
+        )
+    targets = {key: address for key, address in far.items() if key != "github"}
+    foreign = sorted({app.platform for app in project.apps.values()} - ENDPOINTS_OF.keys())
+    if project.ledger.startswith("sqlite:") and (targets or foreign) and not project.single_machine:
+        where = safe_address(next(iter(targets.values()), "")) or f"the platform {foreign[0]}"
+        raise UsageError(
+            f"An SQLite ledger is known to this machine alone, and {where} is open to others: "
+            "two people could promote at once.",
+            hint='Use ledger = "github", or, if only this machine promotes, [project] single_machine = true.',
+        )
+
+
+def _used_endpoints(project: Project) -> dict[str, str]:
+    """The endpoints that the project's apps, ledger and archive are reached by, and any set on purpose."""
+    keys = {key for app in project.apps.values() for key in ENDPOINTS_OF.get(app.platform, ())}
+    if project.ledger == "github":
+        keys.add("github")
+    keys |= {key for key in project.endpoints if key not in ENDPOINTS}
+    used = {key: _address(project, key) for key in sorted(keys)}
+    if project.archive:
+        host = project.archive.partition("/")[0]
+        used["archive"] = registry_base(host)
+    return used
+
+
+def _address(project: Project, key: str) -> str:
+    address = project.endpoints.get(key) or ENDPOINTS.get(key, ("", ""))[1]
+    if not address:
+        known = ", ".join(sorted({*ENDPOINTS, *project.endpoints}))
+        raise UsageError(f"There is no endpoint {key!r}.", hint=f"Known are: {known}.")
+    return address.rstrip("/")
+
+
+def registry_base(host: str) -> str:
+    """The address of a registry by the host that its repositories begin with."""
+    return f"{'http' if is_loopback(f'//{host}') else 'https'}://{host}"
+
+
+def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
+    from liftlock.source_code import GitSourceCode
+
+    # Without GitHub in the project, and beside a sandbox, nobody is asked what a commit says.
+    ask_github = project.ledger == "github" or not any(
+        is_loopback(address) for address in _used_endpoints(project).values()
+    )
+    source_code = GitSourceCode(project, clients.http("github") if ask_github else None, project.root)
+    context = Context(
+        project=project,
+        http=clients.http,
+        images=clients.images,
+        source_code=source_code,
+        clock=clock,
+        environ=environ,
+        secret=clients.credentials.secret,
+        plain_http=clients.plain_http,
+    )
+    platforms: dict[str, Platform] = {}
+    databases: dict[str, DatabaseService] = {}
+    for name in sorted({app.platform for app in project.apps.values()}):
+        platforms[name] = load("platforms", name).build(context)
+        if has("databases", name):
+            databases[name] = load("databases", name).build(context)
+    ledger: Ledger = load("ledgers", _ledger_name(project.ledger)).build(context)
+    notifiers: list[Notifier] = [load("notifiers", name).build(context) for name in sorted(project.notify)]
+    return Adapters(
+        platforms=platforms,
+        ledger=ledger,
+        databases=databases,
+        notifiers=notifiers,
+        source_code=source_code,
+        clock=clock,
+    )
+
+
+def _ledger_name(ledger: str) -> str:
+    """The entry point's name: the address's scheme, without a driver ("sqlite" of "sqlite:///…")."""
+    name = ledger.partition(":")[0].partition("+")[0]
+    if name in {"postgresql", "postgres"} and not has("ledgers", name):
+        raise UsageError(
+            "A PostgreSQL ledger comes with another release.",
+            hint='Use ledger = "github" or ledger = "sqlite:///liftlock.db".',
+        )
+    return name
+
+
+@dataclass(slots=True)
+class _Clients:
+    """The HTTP clients of one project, made when they are first asked for."""
+
+    project: Project
+    credentials: Credentials
+    clock: Clock
+    on_wait: WaitNotice | None
+    transport: httpx2.AsyncBaseTransport | None
+    _by_key: dict[tuple[str, str], Http] = field(default_factory=dict)
+    _distribution: Distribution | None = None
+
+    def http(self, key: str) -> Http:
+        """The shared client of an endpoint, credentials attached."""
+        base = _address(self.project, key)
+        return self._client(
+            key,
+            base,
+            "",
+            authorization=self.credentials.authorization(key, base),
+            headers=HEADERS.get(key, {}),
+            trusted=TRUSTED.get(key, ()),
+            pace=Pace() if key == "github" else None,
+        )
+
+    def plain_http(self, vendor: str, base: str) -> Http:
+        """A client without credentials."""
+        return self._client(vendor, base, base)
+
+    def images(self, key: str) -> Images:
+        """Every registry that the project reaches, `key`'s among them, behind one client."""
+        _address(self.project, key)
+        if self._distribution is None:
+            from liftlock.registry.distribution import Distribution
+
+            self._distribution = Distribution(self._registry)
+        return self._distribution
+
+    async def aclose(self) -> None:
+        for client in self._by_key.values():
+            await client.aclose()
+
+    def _registry(self, host: str) -> Any:
+        from liftlock.registry.connection import Registry
+
+        key = "heroku_registry"
+        base = _address(self.project, key)
+        if urlsplit(base).netloc != host:
+            key, base = host, registry_base(host)
+        return Registry(
+            host,
+            self._client(key, base, "registry"),
+            lambda: self.credentials.registry_login(key, base),
+            schema2_only=key == "heroku_registry",
+        )
+
+    def _client(self, vendor: str, base: str, use: str, **options: Any) -> Http:
+        """The client for one `use` of a vendor: made once, so that its connections are shared."""
+        made = self._by_key.get((vendor, use))
+        if made is None:
+            made = Http(
+                vendor,
+                base,
+                on_wait=self.on_wait,
+                transport=self.transport,
+                secrets=self.credentials.secrets,
+                now=self._now,
+                **options,
+            )
+            self._by_key[vendor, use] = made
+        return made
+
+    @property
+    def _now(self) -> Callable[[], float]:
+        return lambda: self.clock.now().timestamp()
