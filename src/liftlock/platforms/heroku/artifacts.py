@@ -1,0 +1,282 @@
+"""Where a release's images are, bringing them to a Heroku app's repositories, and publishing new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from liftlock.errors import ArtifactMissing, VendorError
+from liftlock.model import (
+    App,
+    Artifact,
+    ImageId,
+    Located,
+    Missing,
+    ProcessSource,
+    RecordedId,
+    Release,
+    Target,
+)
+from liftlock.plugins import Context
+from liftlock.ports import Images, Progress, RegistryImage
+from liftlock.together import together
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    """What looking for one image came to. Only an image with a manifest can be copied."""
+
+    image_id: ImageId | None = None
+    where: str = ""
+    image: RegistryImage | None = None
+    trouble: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Shelf:
+    """The project's images in Heroku's registry and in its archive."""
+
+    context: Context
+    _copyable: dict[tuple[str, str], RegistryImage] = field(default_factory=dict)
+    """By target's name and image id, what `locate` found to copy."""
+
+    @property
+    def images(self) -> Images:
+        return self.context.images("heroku_registry")
+
+    def repository(self, app_name: str, process_type: str) -> str:
+        """The full name of a process type's repository: Heroku's registry has one for each."""
+        host = urlsplit(self.context.project.endpoints["heroku_registry"]).netloc
+        return f"{host}/{app_name}/{process_type}"
+
+    def archive(self, target: Target, process_type: str) -> str:
+        """The process type's repository in the project's archive; "" when it has none."""
+        archive = self.context.project.archive
+        return f"{archive}/{target.app.lower()}/{process_type}" if archive else ""
+
+    async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
+        """Look for every distinct image at once: two round trips at most, usually one."""
+        parts: dict[str, list[str]] = {}
+        for process_type, artifact in sorted(release.artifacts.items()):
+            parts.setdefault(str(artifact), []).append(process_type)
+        sought = [release.artifacts[types[0]] for types in parts.values()]
+        groups = list(parts.values())
+        finds = await together(
+            *(
+                partial(self._find, target, release.commit, artifact, types, source)
+                for artifact, types in zip(sought, groups, strict=True)
+            )
+        )
+        where: dict[str, str] = {}
+        resolved: dict[str, Artifact] = {}
+        notes: list[str] = []
+        for artifact, types, find in zip(sought, groups, finds, strict=True):
+            names = ", ".join(types)
+            if find.image_id is None and not find.trouble:
+                return self._missing(target, release, source, names, artifact)
+            if find.image_id is None:
+                notes.append(f"{names}: could not be looked at ({find.trouble[0]})")
+            if find.image is not None and find.image_id is not None:
+                self._copyable[target.name, find.image_id.value] = find.image
+            for process_type in types:
+                where[process_type] = find.where or "unproved"
+                resolved[process_type] = find.image_id or ImageId(str(artifact))
+        return Located(Release(release.app, release.commit, resolved), where, "; ".join(notes))
+
+    async def _find(
+        self,
+        target: Target,
+        commit: str,
+        artifact: Artifact,
+        types: Sequence[str],
+        source: Target | None,
+    ) -> Find:
+        """The best place that has the image: the target under its commit's tag settles it at once."""
+        at_target = [self.repository(target.name, process_type) for process_type in types]
+        first = await self._look_up(at_target[0], commit, artifact, "target")
+        if first.image_id is not None:
+            return first
+        references = [commit, LATEST]
+        if isinstance(artifact, RecordedId):
+            references.append(artifact.value)  # it may be a manifest's digest
+        looks = [
+            partial(self._look_up, repository, reference, artifact, "target")
+            for repository in at_target
+            for reference in references
+            if (repository, reference) != (at_target[0], commit)
+        ]
+        looks += [partial(self._has_config, repository, artifact) for repository in at_target]
+        elsewhere: list[tuple[str, str]] = []
+        if source is not None:
+            elsewhere += [(self.repository(source.name, each), "source") for each in types]
+        if self.context.project.archive:
+            elsewhere += [(self.archive(target, each), "archive") for each in types]
+        looks += [
+            partial(self._look_up, repository, reference, artifact, place)
+            for repository, place in elsewhere
+            for reference in references
+        ]
+        finds = await together(*looks)
+        best = next((find for find in finds if find.image_id is not None), None)
+        return best or Find(trouble=first.trouble + tuple(t for find in finds for t in find.trouble))
+
+    async def _look_up(self, repository: str, reference: str, artifact: Artifact, where: str) -> Find:
+        try:
+            image = await self.images.look_up(repository, reference)
+        except VendorError as error:
+            return Find(trouble=(error.message,))
+        if image is None or not _is(image, artifact):
+            return Find()
+        return Find(image.image_id, where, image)
+
+    async def _has_config(self, repository: str, artifact: Artifact) -> Find:
+        image_id = ImageId(str(artifact))
+        try:
+            found = await self.images.has_config(repository, image_id)
+        except VendorError as error:
+            return Find(trouble=(error.message,))
+        return Find(image_id, "target") if found else Find()
+
+    def _missing(
+        self, target: Target, release: Release, source: Target | None, names: str, artifact: Artifact
+    ) -> Missing:
+        repository = self.repository(target.name, names.partition(",")[0])
+        places = [f"{target.name}'s repository"]
+        places += [f"{source.name}'s"] if source else []
+        places += ["the archive"] if self.context.project.archive else []
+        return Missing(
+            f"{release.app}'s image of {names} ({artifact}) is not in {', '.join(places)}, "
+            f"under the tag {release.commit[:12]}…, as latest or by its id.",
+            hint=f"Push it again: docker push {repository}:{release.commit}",
+        )
+
+    async def stage(
+        self, target: Target, located: Located, source: Target | None, progress: Progress
+    ) -> Release:
+        """Copy what is not at the target yet, and prove that it arrived as it was."""
+        release = located.release
+        absent = [t for t, where in sorted(located.where.items()) if where in {"source", "archive"}]
+        await together(
+            *(partial(self._bring, target, release, each, source, progress) for each in absent)
+        )
+        return release
+
+    async def _bring(
+        self,
+        target: Target,
+        release: Release,
+        process_type: str,
+        source: Target | None,
+        progress: Progress,
+    ) -> None:
+        artifact = release.artifacts[process_type]
+        repository = self.repository(target.name, process_type)
+        image = self._copyable.get((target.name, str(artifact)))
+        if image is None:  # located by another process, before a crash
+            find = await self._find(target, release.commit, artifact, [process_type], source)
+            if find.where == "target":
+                return
+            if find.image is None:
+                raise ArtifactMissing(
+                    f"{release.app}'s image of {process_type} ({artifact}) is no longer where it was, "
+                    f"and cannot be copied to {target.name}. {' '.join(find.trouble)}".strip(),
+                    hint="Plan again.",
+                )
+            image = find.image
+        await self.images.copy(image, repository, release.commit, progress)
+        arrived = await self.images.look_up(repository, release.commit)
+        if arrived is None or arrived.image_id != artifact:
+            found = arrived.image_id if arrived else "nothing"
+            raise ArtifactMissing(
+                f"{repository}:{release.commit} should hold {artifact} after copying, and holds {found}.",
+                hint="Somebody may have pushed under the same tag: nothing was released; try again.",
+            )
+
+    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+        """Build each distinct directory once and push it everywhere; find the other images."""
+        sources: dict[ProcessSource, list[str]] = {}
+        for process_type, source in sorted(app.processes.items()):
+            sources.setdefault(source, []).append(process_type)
+        published = await together(
+            *(
+                partial(self._publish, app, commit, source, types, checkout, progress)
+                for source, types in sources.items()
+            )
+        )
+        return Release(app.name, commit, {k: v for images in published for k, v in images.items()})
+
+    async def _publish(
+        self,
+        app: App,
+        commit: str,
+        source: ProcessSource,
+        types: Sequence[str],
+        checkout: Path,
+        progress: Progress,
+    ) -> Mapping[str, ImageId]:
+        names = [e for e in self.context.project.environments if e in app.targets]
+        if not source.directory:
+            first = app.targets[names[0]]
+            found = await together(
+                *(partial(self._published, app, commit, source, each, first) for each in types)
+            )
+            return dict(zip(types, found, strict=True))
+        tags: dict[str, list[str]] = {}
+        for position, name in enumerate(names):
+            for process_type in types:
+                repository = self.repository(app.targets[name].name, process_type)
+                tags[repository] = [commit, LATEST] if position == 0 else [commit]
+        progress(f"building {', '.join(types)} of {app.name}")
+        image = await self.images.push_directory(
+            checkout / source.directory, source.command, list(tags), tags, progress
+        )
+        return dict.fromkeys(types, image.image_id)
+
+    async def _published(
+        self, app: App, commit: str, source: ProcessSource, process_type: str, first: Target
+    ) -> ImageId:
+        repository = self.repository(first.name, process_type)
+        image = await self.images.look_up(repository, commit)
+        if image is not None:
+            return image.image_id
+        local = source.image or f"{app.name.lower()}-{process_type}"
+        raise ArtifactMissing(
+            f"{app.name}'s image of {process_type} is not in {repository} under the commit's tag.",
+            hint=f"Push it: docker tag {local} {repository}:{commit} && docker push {repository}:{commit}",
+        )
+
+
+def complete(release: Release, app: App) -> Release:
+    """`release` with the process types that its record lacks, where they share another's image.
+
+    Scripts record an image under one process type, though `release` runs it too. Raises
+    `ArtifactMissing` for a configured process type without any image.
+    """
+    artifacts = dict(release.artifacts)
+    for process_type, source in app.processes.items():
+        if process_type in artifacts or source == ProcessSource():
+            continue
+        twin = next((t for t, s in app.processes.items() if s == source and t in release.artifacts), None)
+        if twin is not None:
+            artifacts[process_type] = release.artifacts[twin]
+    lacking = sorted(set(app.processes) - set(artifacts))
+    if lacking:
+        raise ArtifactMissing(
+            f"The record of {app.name} at {release.commit[:7]} names no image for {', '.join(lacking)}, "
+            "and no process type that it names is built from the same source.",
+            hint=f"Deploy {app.name} again so that its record names every process type, "
+            f"or take {', '.join(lacking)} out of [apps.{app.name}.processes].",
+        )
+    return Release(release.app, release.commit, artifacts)
+
+
+def _is(image: RegistryImage, artifact: Artifact) -> bool:
+    """Whether the registry's image is the sought one: by its config, or as other tools recorded it."""
+    if isinstance(artifact, RecordedId):
+        return artifact.value in {image.image_id.value, image.digest.value}
+    return image.image_id == artifact

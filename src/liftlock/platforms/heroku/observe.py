@@ -1,0 +1,136 @@
+"""What a Heroku app runs, told from its formation, its releases and its dynos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from liftlock.errors import VendorError
+from liftlock.model import ImageId, Known, Release, Running, Target, Unknown
+from liftlock.platforms.heroku.api import Dyno, Formation, HerokuApp, HerokuRelease
+from liftlock.plugins import Context
+from liftlock.together import together
+
+RELEASES = 10
+_HEALTH_TIME_S = 5.0
+_ANSWERS = frozenset({*range(200, 300), *range(400, 600)})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at an app, everything asked at the same time."""
+
+    releases: Sequence[HerokuRelease]
+    dynos: Sequence[Dyno]
+    ailment: str
+    """What is wrong with the health path; "" when it answers 2xx, or there is none."""
+    at: float
+    """When the last answer arrived, on anyio's clock."""
+
+
+class Watch:
+    """Looks at one target."""
+
+    def __init__(self, context: Context, target: Target) -> None:
+        self.app = HerokuApp(context, target.name)
+        self._context = context
+        self._health = target.health
+        self._web_url: str | None = None
+
+    async def state(self) -> tuple[Formation, Sequence[HerokuRelease]]:
+        """The formation and the newest releases. One round trip."""
+        return await together(self.app.formation, partial(self.app.releases, RELEASES))
+
+    async def look(self) -> Look:
+        """Releases, dynos and health. One round trip once the web address is known."""
+        releases, dynos, ailment = await together(
+            partial(self.app.releases, RELEASES), self.app.dynos, self.ailment
+        )
+        return Look(releases, dynos, ailment, anyio.current_time())
+
+    async def learn_address(self) -> None:
+        """Find the web address ahead of the first look that needs it."""
+        if self._health and self._web_url is None:
+            self._web_url = await self.app.web_url()
+
+    async def ailment(self) -> str:
+        """What is wrong with the health path; "" when it answers 2xx, or there is none."""
+        if not self._health:
+            return ""
+        await self.learn_address()
+        if not self._web_url:
+            return f"{self._health} cannot be asked: Heroku names no web address"
+        base = self._web_url.rstrip("/")
+        try:
+            http = self._context.plain_http(f"{self.app.name} on Heroku", base)
+            answer = await http.request(
+                "GET", self._health, expect=_ANSWERS, repeat=False, timeout_s=_HEALTH_TIME_S
+            )
+        except VendorError:
+            return f"{self._health} does not answer"
+        return "" if answer.status < 300 else f"{self._health} answers {answer.status}"
+
+
+def current_release(releases: Sequence[HerokuRelease]) -> HerokuRelease | None:
+    """The release that runs. A failed or pending one never is, however new."""
+    return next((release for release in releases if release.current), None)
+
+
+def images_now(formation: Formation, releases: Sequence[HerokuRelease]) -> Mapping[str, ImageId | None]:
+    """The image ids that run, by process type; None where Heroku does not say, or contradicts itself.
+
+    Whether the formation shows the images of a release that failed is documented nowhere: an image
+    that only a failed release names is not taken for one that runs.
+    """
+    failed = {short for r in releases if r.status in {"failed", "expired"} for short in r.short_ids}
+    succeeded = {short for r in releases if r.status == "succeeded" for short in r.short_ids}
+    doubtful = failed - succeeded
+    return {
+        process.type: None if process.image and process.image.short in doubtful else process.image
+        for process in formation.values()
+    }
+
+
+def running(
+    formation: Formation, releases: Sequence[HerokuRelease], expected: Sequence[Release]
+) -> Running:
+    """What runs. An image that Heroku does not name counts when an expected release has one for
+    that process type which the current release's description names."""
+    current = current_release(releases)
+    images = images_now(formation, releases)
+    if not images:
+        return Known({}, marker=current.marker if current else "")
+    if current is None:
+        return Unknown("none of Heroku's newest releases is current")
+    artifacts: dict[str, ImageId] = {}
+    for process_type, image in images.items():
+        found = image or _confirmed(process_type, current, expected)
+        if found is None:
+            return Unknown(
+                f"Heroku does not say which image {process_type} runs "
+                f"({current.marker}: {current.description})"
+            )
+        artifacts[process_type] = found
+    for release in expected:  # `release` starts no dyno, and the formation may leave it out
+        shared = release.artifacts.get("release")
+        if "release" not in artifacts and isinstance(shared, ImageId):
+            rest = {k: v for k, v in release.artifacts.items() if k != "release"}
+            if rest == artifacts and shared.short in current.short_ids:
+                artifacts["release"] = shared
+    scale = {process.type: process.quantity for process in formation.values()}
+    asleep = sorted(t for t, quantity in scale.items() if quantity == 0 and t != "release")
+    note = f"scaled to zero: {', '.join(asleep)}" if asleep else ""
+    return Known(artifacts, scale=scale, marker=current.marker, note=note)
+
+
+def _confirmed(
+    process_type: str, current: HerokuRelease, expected: Sequence[Release]
+) -> ImageId | None:
+    for release in expected:
+        image = release.artifacts.get(process_type)
+        if isinstance(image, ImageId) and image.short in current.short_ids:
+            return image
+    return None

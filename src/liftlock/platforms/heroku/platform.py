@@ -1,0 +1,100 @@
+"""Heroku as a platform: the verbs of `ports.Platform` over its API and its registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from liftlock.errors import ReleaseFailed
+from liftlock.model import App, Artifacts, ImageId, Known, Located, Missing, Release, Running, Target
+from liftlock.platforms.heroku import observe
+from liftlock.platforms.heroku.artifacts import Shelf, complete
+from liftlock.platforms.heroku.observe import Watch
+from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
+from liftlock.platforms.heroku.switch import Switched, Switcher
+from liftlock.plugins import Context
+from liftlock.ports import Progress, Switch
+
+
+class Heroku:
+    """Apps on Heroku that run containers.
+
+    Lockstep means one release per app that carries every process type. Requests are counted in
+    the reference, "Requests".
+    """
+
+    name = "heroku"
+    concurrency = 64
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._shelf = Shelf(context)
+        self._switched: dict[str, Switched] = {}
+
+    async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        """See `ports.Platform`. One round trip."""
+        formation, releases = await Watch(self._context, target).state()
+        return observe.running(formation, releases, expected)
+
+    async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
+        """See `ports.Platform`. One round trip where the target has the commit's tag, else two."""
+        return await self._shelf.locate(target, release, source)
+
+    async def pin(self, source: Target, release: Release) -> Release:
+        """See `ports.Platform`. Asks nobody."""
+        return complete(release, self._context.project.apps[source.app])
+
+    async def stage(
+        self, target: Target, located: Located, source: Target | None, progress: Progress
+    ) -> Release:
+        """See `ports.Platform`. Asks nobody when every image is at the target."""
+        return await self._shelf.stage(target, located, source, progress)
+
+    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+        """See `ports.Platform`. A look, one update, and looks until Heroku's release has ended."""
+        switcher = Switcher(Watch(self._context, target), target, progress)
+        switched = await switcher.to(_images(target, release.artifacts))
+        self._switched[target.name] = switched
+        return switched.switch
+
+    async def settle(
+        self, target: Target, release: Release, switch: Switch, settle_s: float, progress: Progress
+    ) -> None:
+        """See `ports.Platform`. With `settle_s` 0, the last look of `release` counts while it is fresh."""
+        switched = self._switched.pop(target.name, None)
+        if switched is None or switched.switch != switch:
+            switched = Switched(switch)
+        await self._settling(target, release.artifacts, switched, progress).run(settle_s)
+
+    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+        """See `ports.Platform`. What ran before need not be healthy, but its dynos have to be up."""
+        watch = Watch(self._context, target)
+        images = _images(target, before.artifacts)
+        switched = await Switcher(watch, target, progress).to(images, before.scale)
+        if images:
+            await self._settling(replace(target, health=""), images, switched, progress).run(0.0)
+
+    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+        """See `ports.Platform`."""
+        return await self._shelf.publish(app, commit, checkout, progress)
+
+    def _settling(
+        self, target: Target, artifacts: Artifacts, switched: Switched, progress: Progress
+    ) -> Settling:
+        boot_limit_s = float(target.options.get("boot_s", BOOT_LIMIT_S))
+        watch = Watch(self._context, target)
+        return Settling(watch, target, _images(target, artifacts), switched, progress, boot_limit_s)
+
+
+def _images(target: Target, artifacts: Artifacts) -> Mapping[str, ImageId]:
+    """The image ids to release. Anything else was not located, and releasing it would be a guess."""
+    images = {}
+    for process_type, artifact in artifacts.items():
+        if not isinstance(artifact, ImageId):
+            raise ReleaseFailed(
+                f"{process_type} of {target.app} in {target.environment} has no image id, but {artifact!r}.",
+                hint="Nothing was switched there. Plan again.",
+            )
+        images[process_type] = artifact
+    return images

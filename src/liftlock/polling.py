@@ -1,0 +1,96 @@
+"""Waiting for something that only asking can tell.
+
+Looks begin at fixed points and do not wait for each other: an answer takes a round trip, and a
+poll that waited for the last answer before it asked again would add that round trip to what it
+waits for. The gap between two looks is 8 % of the time waited so far and at least 50 ms, so that
+polling adds less than 10 % to any wait beyond half a second.
+
+Not for conditions that must hold for a while: answers may arrive in another order than the looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import anyio
+
+from liftlock.errors import AnswerLost, VendorError
+
+T = TypeVar("T")
+
+SHORTEST_GAP_S = 0.05
+LONGEST_GAP_S = 30.0
+SHARE_OF_ELAPSED = 0.08
+PATIENCE_S = 60.0
+"""How long looks may fail before the wait is given up."""
+MOST_IN_FLIGHT = 6
+
+
+def gap_s(elapsed_s: float) -> float:
+    """The time until the next look, in seconds, after `elapsed_s` of waiting."""
+    return min(LONGEST_GAP_S, max(SHORTEST_GAP_S, SHARE_OF_ELAPSED * elapsed_s))
+
+
+async def wait_for(
+    look: Callable[[], Awaitable[T | None]],
+    *,
+    limit_s: float,
+    timed_out: Callable[[], Exception],
+) -> T:
+    """The first answer of `look` that is not None; looks still under way are dropped then.
+
+    A look that fails in a way that a retry may mend counts as no news, until none was answered
+    for `PATIENCE_S`. Raises what `timed_out` gives after `limit_s`, and whatever else a look raises.
+    """
+    wait = _Wait(look)
+    with anyio.move_on_after(limit_s):
+        await wait.run()
+    if wait.failure is not None:
+        raise wait.failure
+    if wait.found is None:
+        raise timed_out()
+    return wait.found
+
+
+@dataclass(slots=True)
+class _Wait(Generic[T]):
+    look: Callable[[], Awaitable[T | None]]
+    found: T | None = None
+    failure: Exception | None = None
+    answered_at: float = 0.0
+    slots: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(MOST_IN_FLIGHT))
+
+    async def run(self) -> None:
+        began = self.answered_at = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self.slots.acquire()
+                tasks.start_soon(self._once, tasks.cancel_scope)
+                await anyio.sleep(gap_s(anyio.current_time() - began))
+
+    async def _once(self, others: anyio.CancelScope) -> None:
+        # Failures are kept and raised by the waiter: one that left a task group would arrive wrapped.
+        try:
+            found = await self.look()
+        except VendorError as failure:
+            patient = anyio.current_time() - self.answered_at < PATIENCE_S
+            if patient and (failure.retryable or isinstance(failure, AnswerLost)):
+                return
+            self._end(others, failure=failure)
+        except Exception as failure:  # noqa: BLE001 (a task's edge: re-raised by `wait_for`)
+            self._end(others, failure=failure)
+        else:
+            self.answered_at = anyio.current_time()
+            if found is not None:
+                self._end(others, found=found)
+        finally:
+            self.slots.release()
+
+    def _end(
+        self, others: anyio.CancelScope, *, found: T | None = None, failure: Exception | None = None
+    ) -> None:
+        if self.found is None and self.failure is None:
+            self.found, self.failure = found, failure
+        others.cancel()
