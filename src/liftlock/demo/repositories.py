@@ -60,9 +60,8 @@ class Repository:
         return found
 
     def tarball(self, sha: str) -> bytes:
-        """The files of a commit as a tar.gz in one top folder, as GitHub gives them."""
-        prefix = f"{self.name.replace('/', '-')}-{sha[:7]}/"
-        return self._git("archive", "--format=tar.gz", f"--prefix={prefix}", sha)
+        """The files of a commit as a tar.gz; GitHub's top folder is added where it is served."""
+        return self._git("archive", "--format=tar.gz", sha)
 
     def _has_commits(self) -> bool:
         return bool(self._git("for-each-ref", "refs/heads"))
