@@ -55,7 +55,7 @@ requirements: $(VENV)/.dev
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 
-COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-header --no-annotate \
+COMPILE := $(BIN)/pip-compile --quiet --no-strip-extras --generate-hashes --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 
 ## Remove what was built and every cache; .venv stays
@@ -70,16 +70,16 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/.created
-	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install -qq --require-hashes -r requirements/dev.txt
 	@touch $(VENV)/.full $@
 
 $(VENV)/.full: requirements/full.txt requirements/build.txt | $(VENV)/.created
-	$(PIP) install --quiet --require-hashes -r requirements/full.txt -r requirements/build.txt
+	$(PIP) install -qq --require-hashes -r requirements/full.txt -r requirements/build.txt
 	@touch $@
 
 # The project in place: what is edited is what runs. Again when its entry points may have changed.
 $(VENV)/.project: pyproject.toml | $(VENV)/.full
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 wheel: $(VENV)/.dev
@@ -90,7 +90,7 @@ wheel: $(VENV)/.dev
 # fails when the pinned requirements lack what the wheel asks for.
 installed: wheel $(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements
 	@for form in "bare " "full [firebase,sandbox]"; do set -- $$form; \
-	  pip="$(PIP) --python $(INSTALLED)/$$1/bin/python install --quiet"; \
+	  pip="$(PIP) --python $(INSTALLED)/$$1/bin/python install -qq"; \
 	  $$pip --no-deps --force-reinstall build/dist/*.whl && \
 	  $$pip --no-index "$$(echo build/dist/*.whl)$$2" || exit 1; done
 
@@ -99,5 +99,5 @@ $(INSTALLED)/full/.requirements: requirements/full.txt
 $(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements: | $(VENV)/.dev
 	@rm -rf $(@D)
 	$(BIN)/python -m venv --without-pip $(@D)
-	$(PIP) --python $(@D)/bin/python install --quiet --require-hashes -r $(firstword $^)
+	$(PIP) --python $(@D)/bin/python install -qq --require-hashes -r $(firstword $^)
 	@touch $@
