@@ -1,0 +1,391 @@
+"""The ledger on GitHub Deployments, beside the records of a team's own workflows.
+
+One deployment per promotion (task `liftlock:promotion`, in the project's repository), and one per
+app that it put in place, under the names that the team's records have always had. Which record is
+*current* is decided by the design's rule: the newest that ever reached success, or has no status.
+
+An intent gets no status when it is opened: one without any reads as open, and a promotion waits
+for one answer less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from liftlock.errors import UsageError
+from liftlock.ledgers.github_deployments import LOOKS_S, PER_PAGE, Deployments, Entry, Find, Page, Status, cut
+from liftlock.ledgers.looks import Once, at_once
+from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
+from liftlock.model import Deployment, Intent, Project, Recorded, RecordName, Release, State
+from liftlock.plugins import Context, Plugin
+from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent
+
+INTENT_TASK = "liftlock:promotion"
+NEWEST_INTENTS = 3
+"""How many intents of an environment are asked whether they stand open. One stands open at most,
+for a promotion begins only where none does; the others are for races that were lost."""
+MOST_AT_ONCE = 16
+
+
+class GitHubLedger:
+    """`ports.Ledger` on GitHub Deployments."""
+
+    name = "github"
+    concurrency = 64
+
+    def __init__(self, project: Project, deployments: Deployments) -> None:
+        self.project = project
+        self.deployments_api = deployments
+        self._by_key: dict[str, Intent] = {}
+        """Intents that were seen or made, by key: opening one of them again gives it back."""
+        self._own: set[str] = set()
+        """Ids of intents that this ledger opened itself: nothing of theirs needs to be looked for."""
+        self._looked_at: set[str] = set()
+        """Environments whose intents were listed; elsewhere a key has to be looked for first."""
+        self._recorded: dict[tuple[str, str], Deployment] = {}
+        self._branches: dict[str, str] = {}
+
+    def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
+        return _GitHubRecords(self, environment, apps)
+
+    async def open_intent(self, new: NewIntent) -> Intent:
+        if new.key in self._by_key:
+            return self._by_key[new.key]
+        repository = self.project.repository
+        name = self.github_name(new.environment)
+
+        async def find() -> Entry | None:
+            page = await self.deployments_api.page(repository, name, INTENT_TASK)
+            return next((e for e in page.entries if read_intent(e.payload).key == new.key), None)
+
+        body = {
+            "ref": await self._intent_ref(new),
+            "task": INTENT_TASK,
+            "environment": name,
+            "description": cut(f"liftlock: {new.kind} {new.source} {new.environment}"),
+            "payload": intent_payload(new, self.project.name),
+        }
+        if new.environment not in self._looked_at and (entry := await find()) is not None:
+            (intent,) = await self.with_states([entry])
+            return intent
+        intent = self.intent(await self.deployments_api.create(repository, body, find), ())
+        self._by_key[new.key] = intent
+        self._own.add(intent.id)
+        return intent
+
+    async def close_intent(self, intent: Intent, state: State, description: str) -> None:
+        await self.deployments_api.add_status(self.project.repository, int(intent.id), state, description)
+
+    async def record(self, new: NewDeployment, intent: Intent) -> Deployment:
+        made = (intent.id, new.app)
+        if made not in self._recorded:
+            name = self.record_name(new.app, new.environment)
+
+            async def find() -> Entry | None:
+                page = await self.deployments_api.page(name.repository, name.environment, name.task)
+                return next((e for e in page.entries if _made_by(e, intent, new.app)), None)
+
+            entry = None
+            if intent.id not in self._own:
+                entry = await find()  # somebody else's promotion is being resumed
+            if entry is None:
+                entry = await self._create_record(name, new, find)
+            self._recorded[made] = self.deployment(new.app, new.environment, entry)
+        return self._recorded[made]
+
+    async def mark(self, deployment: Deployment, state: State, description: str = "") -> None:
+        name = self.record_name(deployment.app, deployment.environment)
+        await self.deployments_api.add_status(name.repository, int(deployment.id), state, description)
+
+    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
+        name = "" if environment is None else self.github_name(environment)
+        found: list[Entry] = []
+        async for entry in self.deployments_api.walk(self.project.repository, name, INTENT_TASK):
+            if len(found) == limit:
+                break
+            if self.concerns(entry, environment):
+                found.append(entry)
+        return await self.with_states(found)
+
+    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
+        name = self.record_name(app, environment)
+        found: list[Entry] = []
+        async for entry in self.deployments_api.walk(name.repository, name.environment, name.task):
+            if len(found) == limit:
+                break
+            found.append(entry)
+        return await at_once([partial(self.judged, app, environment, entry) for entry in found])
+
+    async def account(self) -> str:
+        return await self.deployments_api.login()
+
+    # GitHub's entries as liftlock's nouns.
+
+    def deployment(
+        self, app: str, environment: str, entry: Entry, statuses: Sequence[Status] = ()
+    ) -> Deployment:
+        """An entry as an app's record; without its statuses, its state stays open."""
+        data = read_record(entry.payload)
+        return Deployment(
+            id=str(entry.id),
+            app=app,
+            environment=environment,
+            release=Release(app, entry.sha, data.artifacts),
+            created_at=entry.created_at,
+            creator=entry.creator,
+            state=statuses[0].state if statuses else None,
+            reached_success=any(status.state is State.SUCCESS for status in statuses),
+            promotion=data.promotion,
+            kind=data.kind,
+            source_environment=data.source_environment,
+            replaced=data.replaced,
+            backups=data.backups,
+            url=entry.url,
+        )
+
+    async def judged(self, app: str, environment: str, entry: Entry) -> Deployment:
+        """An entry as an app's record, with what its statuses say."""
+        return self.deployment(
+            app, environment, entry, await self.deployments_api.statuses(entry.repository, entry.id)
+        )
+
+    def intent(self, entry: Entry, statuses: Sequence[Status]) -> Intent:
+        """An entry as an intent. An `inactive` is another tool's doing and ends nothing."""
+        data = read_intent(entry.payload)
+        told = next((status for status in statuses if status.state is not State.INACTIVE), None)
+        intent = Intent(
+            id=str(entry.id),
+            kind=data.kind,
+            environment=data.environment or self._environment_of(entry),
+            source=data.source,
+            plan_digest=data.plan_digest,
+            releases=data.releases,
+            created_at=entry.created_at,
+            creator=entry.creator,
+            state=told.state if told else State.IN_PROGRESS,
+            description=told.description if told else "",
+            replaced=data.replaced,
+            before=data.before,
+            reverts=data.reverts,
+            overrides=data.overrides,
+            url=entry.url,
+        )
+        if told is None or intent.is_open:
+            return intent
+        return replace(intent, finished_at=told.created_at)
+
+    async def with_states(self, entries: Sequence[Entry]) -> Sequence[Intent]:
+        """Intents with what their statuses say, one for each key.
+
+        A promotion whose create was repeated, because GitHub listed the first one late, stands
+        there twice: it is one promotion, and it has ended when either says so.
+        """
+        statuses = await at_once(
+            [partial(self.deployments_api.statuses, entry.repository, entry.id) for entry in entries]
+        )
+        by_key: dict[str, Intent] = {}
+        for entry, told in zip(entries, statuses, strict=True):
+            intent = self.intent(entry, told)
+            key = read_intent(entry.payload).key or intent.id
+            if key not in by_key or (by_key[key].is_open and not intent.is_open):
+                by_key[key] = intent
+        self._by_key.update(by_key)
+        return sorted(by_key.values(), key=lambda intent: (intent.created_at, int(intent.id)), reverse=True)
+
+    def concerns(self, entry: Entry, environment: str | None) -> bool:
+        """Whether an entry is an intent of this project (and of that environment).
+
+        Two projects may share a repository. One that cannot be read concerns everybody.
+        """
+        if entry.task != INTENT_TASK:
+            return False
+        data = read_intent(entry.payload)
+        if not data.readable:
+            return True
+        return data.project == self.project.name and environment in {None, data.environment}
+
+    def has_looked_at(self, environment: str) -> None:
+        """The newest intents of an environment are known."""
+        self._looked_at.add(environment)
+
+    # Names.
+
+    def github_name(self, environment: str) -> str:
+        """GitHub's name of an environment."""
+        return self.project.environments[environment].names.get("github", environment)
+
+    def record_name(self, app: str, environment: str) -> RecordName:
+        """How GitHub knows an app in an environment. Raises `UsageError` when it is not there."""
+        known = self.project.apps.get(app)
+        if known is None or environment not in known.records:
+            raise UsageError(
+                f"{app} has no records in {environment}: liftlock.toml does not put it there.",
+                hint="Run `liftlock status` to see which apps live in which environment.",
+            )
+        return known.records[environment]
+
+    def _environment_of(self, entry: Entry) -> str:
+        names = (name for name in self.project.environments if self.github_name(name) == entry.environment)
+        return next(names, entry.environment)
+
+    # Writing.
+
+    async def _create_record(self, name: RecordName, new: NewDeployment, find: Find) -> Entry:
+        body = {
+            "ref": new.release.commit or await self._default_branch(name.repository),
+            "task": name.task,
+            "environment": name.environment,
+            "description": cut(new.description),
+            "payload": record_payload(new),
+        }
+        return await self.deployments_api.create(name.repository, body, find)
+
+    async def _intent_ref(self, new: NewIntent) -> str:
+        """A commit of the project's repository: a deployment must be *of* something."""
+        apps = self.project.apps
+        for release in new.releases.values():
+            known = apps.get(release.app)
+            if release.commit and known is not None and known.repository == self.project.repository:
+                return release.commit
+        return await self._default_branch(self.project.repository)
+
+    async def _default_branch(self, repository: str) -> str:
+        if repository not in self._branches:
+            self._branches[repository] = await self.deployments_api.default_branch(repository)
+        return self._branches[repository]
+
+
+class _GitHubRecords:
+    """One environment's records: a listing for all apps that share its name, statuses where needed."""
+
+    def __init__(self, ledger: GitHubLedger, environment: str, apps: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._api = ledger.deployments_api
+        self._environment = environment
+        self._apps = tuple(apps)
+        self._names = {
+            app: known.records[environment]
+            for app in apps
+            if (known := ledger.project.apps.get(app)) is not None and environment in known.records
+        }
+        self._listings = Once(self._list)
+        self._histories = Once(self._gather)
+        self._judged = Once(self._judge_all)
+        self._open = Once(self._look_for_open)
+
+    async def newest(self) -> Mapping[str, Deployment]:
+        histories = await self._histories()
+        return {
+            app: self._ledger.deployment(app, self._environment, history.entries[0])
+            for app, history in histories.items()
+            if history.entries
+        }
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        return await self._judged()
+
+    async def open_intents(self) -> Sequence[Intent]:
+        return await self._open()
+
+    async def _list(self) -> Mapping[tuple[str, str], Page]:
+        """One page for each repository and environment name: the apps' and the intents'."""
+        places = {(name.repository, name.environment): "" for name in self._names.values()}
+        places.setdefault(self._intents_place, INTENT_TASK)
+        pages = await at_once([partial(self._api.page, *place, task=task) for place, task in places.items()])
+        return dict(zip(places, pages, strict=True))
+
+    @property
+    def _intents_place(self) -> tuple[str, str]:
+        return self._ledger.project.repository, self._ledger.github_name(self._environment)
+
+    async def _gather(self) -> Mapping[str, _History]:
+        """Each app's newest entries; one that is not on the shared page is asked for by its task."""
+        pages = await self._listings()
+
+        async def history(app: str, name: RecordName) -> _History:
+            shared = pages[name.repository, name.environment]
+            entries = [entry for entry in shared.entries if entry.task == name.task]
+            if entries or not shared.next:
+                return _History(entries, complete=not shared.next)
+            own = await self._api.page(name.repository, name.environment, name.task)
+            return _History(own.entries, complete=not own.next)
+
+        histories = await at_once([partial(history, app, name) for app, name in self._names.items()])
+        return dict(zip(self._names, histories, strict=True))
+
+    async def _judge_all(self) -> Mapping[str, Recorded]:
+        histories = await self._histories()
+        judged = await at_once([partial(self._judge, app, history) for app, history in histories.items()])
+        return {app: Recorded(None) for app in self._apps} | dict(zip(histories, judged, strict=True))
+
+    async def _judge(self, app: str, history: _History) -> Recorded:
+        """The newest record that counts: one look for most apps, more only while none counts."""
+        failed: list[Deployment] = []
+        at_a_time = 1
+        batch: list[Entry] = []
+        async for entry in self._all_of(app, history):
+            batch.append(entry)
+            if len(batch) < at_a_time:
+                continue
+            if (current := await self._first_that_counts(app, batch, failed)) is not None:
+                return Recorded(current, tuple(failed))
+            batch = []
+            at_a_time = min(2 * at_a_time, MOST_AT_ONCE)
+        return Recorded(await self._first_that_counts(app, batch, failed), tuple(failed))
+
+    async def _first_that_counts(
+        self, app: str, batch: Sequence[Entry], failed: list[Deployment]
+    ) -> Deployment | None:
+        work = [partial(self._ledger.judged, app, self._environment, entry) for entry in batch]
+        for deployment in await at_once(work):
+            if deployment.counts:
+                return deployment
+            failed.append(deployment)
+        return None
+
+    async def _all_of(self, app: str, history: _History) -> AsyncIterator[Entry]:
+        for entry in history.entries:
+            yield entry
+        if not history.complete:
+            seen = {entry.id for entry in history.entries}
+            name = self._names[app]
+            async for entry in self._api.walk(name.repository, name.environment, name.task):
+                if entry.id not in seen:
+                    yield entry
+
+    async def _look_for_open(self) -> Sequence[Intent]:
+        page = (await self._listings())[self._intents_place]
+        entries = [entry for entry in page.entries if self._ledger.concerns(entry, self._environment)]
+        if not entries and page.next:
+            page = await self._api.page(*self._intents_place, task=INTENT_TASK, size=PER_PAGE)
+            entries = [entry for entry in page.entries if self._ledger.concerns(entry, self._environment)]
+        intents = await self._ledger.with_states(entries[:NEWEST_INTENTS])
+        self._ledger.has_looked_at(self._environment)
+        return [intent for intent in intents if intent.is_open]
+
+
+class _History:
+    """An app's entries as far as they were listed, newest first."""
+
+    def __init__(self, entries: Sequence[Entry], *, complete: bool) -> None:
+        self.entries = entries
+        self.complete = complete
+
+
+def _made_by(entry: Entry, intent: Intent, app: str) -> bool:
+    data = read_record(entry.payload)
+    return data.promotion == intent.id and data.app == app
+
+
+def _build(context: Context) -> Ledger:
+    if not context.project.repository:
+        raise UsageError(
+            "The GitHub ledger needs a repository, and liftlock.toml names none.",
+            hint='Set [project] repository = "OWNER/NAME", or another ledger.',
+        )
+    return GitHubLedger(context.project, Deployments(lambda: context.http("github"), LOOKS_S))
+
+
+plugin: Plugin[Ledger] = Plugin("github", _build)

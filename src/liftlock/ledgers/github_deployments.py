@@ -1,0 +1,305 @@
+"""GitHub's deployments and their statuses: requests, answers, and what to do when an answer is lost.
+
+It knows GitHub's nouns and not what liftlock means by them; `liftlock.ledgers.github` does.
+Source: GitHub REST, "Deployments" and "Deployment statuses", API version 2022-11-28.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import anyio
+
+from liftlock.errors import (
+    AnswerLost,
+    BadAnswer,
+    Conflict,
+    NotFound,
+    Unauthorized,
+    VendorError,
+    VendorFailure,
+)
+from liftlock.http import Answer, Http, field, optional
+from liftlock.model import State
+
+PER_PAGE = 100
+MAX_DESCRIPTION = 140
+LOOKS_S = (0.0, 0.5, 1.0, 2.0)
+"""How long to wait before each look for what a lost answer may have made: GitHub may list it late."""
+TRIES = 3
+
+_NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A deployment as GitHub knows it. `payload` is whatever its maker put there."""
+
+    id: int
+    repository: str
+    sha: str
+    task: str
+    environment: str
+    payload: object
+    created_at: datetime
+    creator: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One status of a deployment."""
+
+    id: int
+    state: State
+    description: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some deployments, newest first, and where the next ones are ("" for nowhere)."""
+
+    entries: Sequence[Entry]
+    next: str
+
+
+Find = Callable[[], Awaitable[Entry | None]]
+"""Looks for what a create may have made, by its maker's own mark."""
+
+
+class Deployments:
+    """The deployments of any repository.
+
+    Nothing is written twice: a create whose answer was lost is looked for by its maker's own mark.
+    """
+
+    def __init__(self, http: Callable[[], Http], looks_s: Sequence[float] = LOOKS_S) -> None:
+        """`http` is called at the first request, so that nobody needs a token before."""
+        self._http = http
+        self._looks_s = looks_s
+
+    async def page(
+        self, repository: str, environment: str = "", task: str = "", size: int = PER_PAGE
+    ) -> Page:
+        """The newest deployments of an environment, a task, or both. None when GitHub knows none."""
+        params = {"environment": environment or None, "task": task or None, "per_page": size}
+        return await self._page(repository, _path(repository), params)
+
+    async def after(self, repository: str, page: Page) -> Page:
+        """The page after that one, which must have a `next`."""
+        return await self._page(repository, page.next, None)
+
+    async def walk(self, repository: str, environment: str = "", task: str = "") -> AsyncIterator[Entry]:
+        """All deployments, newest first, page by page as they are needed, none of them twice."""
+        seen: set[int] = set()
+        page = await self.page(repository, environment, task)
+        while True:
+            for entry in page.entries:
+                if entry.id not in seen:
+                    seen.add(entry.id)
+                    yield entry
+            if not page.next:
+                return
+            page = await self.after(repository, page)
+
+    async def statuses(self, repository: str, id: int) -> Sequence[Status]:  # noqa: A002 - GitHub's name
+        """All statuses of a deployment, newest first."""
+        found: list[Status] = []
+        answer = await self._http().request("GET", f"{_path(repository)}/{id}/statuses?per_page={PER_PAGE}")
+        while True:
+            found += [_status(_object(answer, one)) for one in answer.array()]
+            following = _next(answer)
+            if not following:
+                break
+            answer = await self._http().request("GET", following)
+        return sorted(found, key=lambda status: (status.created_at, status.id), reverse=True)
+
+    async def create(self, repository: str, body: Mapping[str, Any], find: Find) -> Entry:
+        """Make a deployment. `find` looks for it by its maker's mark when an answer is lost.
+
+        Raises `Conflict` when GitHub refuses it, or does something else in its place (202).
+        """
+        lost: VendorError | None = None
+        for _ in range(TRIES):
+            try:
+                return await self._create(repository, body)
+            except (AnswerLost, VendorFailure, BadAnswer) as error:
+                lost = error
+                if (entry := await self._look(find)) is not None:
+                    return entry
+                if isinstance(error, BadAnswer):
+                    break
+        assert lost is not None  # noqa: S101 - the loop ran
+        lost.hint = (
+            "Nothing of it shows on GitHub after several looks. Check GitHub's status page, and try again."
+        )
+        raise lost
+
+    async def add_status(self, repository: str, id: int, state: State, description: str) -> None:  # noqa: A002
+        """Write a status, unless that is the newest one when an answer was lost.
+
+        `auto_inactive` is off: several apps share an environment's name, and GitHub would retire
+        the neighbours.
+        """
+        body = {"state": state.value, "description": cut(description), "auto_inactive": False}
+        for remaining in reversed(range(TRIES)):
+            try:
+                answer = await self._http().request(
+                    "POST", f"{_path(repository)}/{id}/statuses", json=body, expect={201}
+                )
+                _status(answer.object())
+                return
+            except (AnswerLost, VendorFailure, BadAnswer):
+                newest = (await self.statuses(repository, id))[:1]
+                if newest and newest[0].state == state:
+                    return
+                if not remaining:
+                    raise
+
+    async def default_branch(self, repository: str) -> str:
+        """The branch that a deployment of no particular commit is made for."""
+        answer = await self._http().request("GET", f"/repos/{repository}")
+        return field(answer.object(), "default_branch", str)
+
+    async def login(self) -> str:
+        """Whose token it is; "app" for an installation of a GitHub App, which may not ask."""
+        try:
+            answer = await self._http().request("GET", "/user")
+        except Unauthorized as error:
+            if error.status == 403:
+                return "app"
+            raise
+        return field(answer.object(), "login", str)
+
+    async def _create(self, repository: str, body: Mapping[str, Any]) -> Entry:
+        try:
+            answer = await self._http().request(
+                "POST", _path(repository), json={**ALWAYS, **body}, expect={201, 202}
+            )
+        except Conflict as error:
+            error.hint = (
+                f"The ref {str(body['ref'])[:40]!r} must exist in {repository}: push it, and check that "
+                "the record's commit belongs to that repository."
+            )
+            raise
+        if answer.status == 202:
+            told = optional(answer.object(), "message", str) or "no reason given"
+            raise Conflict(
+                f"GitHub made no deployment in {repository}, though it accepted the request: {told}",
+                vendor="github",
+                method="POST",
+                address=answer.address,
+                status=202,
+                hint="Look at the repository's default branch: GitHub may have merged it somewhere.",
+            )
+        return _entry(repository, answer.object())
+
+    async def _look(self, find: Find) -> Entry | None:
+        for delay in self._looks_s:
+            await anyio.sleep(delay)
+            if (entry := await find()) is not None:
+                return entry
+        return None
+
+    async def _page(self, repository: str, path: str, params: Mapping[str, Any] | None) -> Page:
+        try:
+            answer = await self._http().request("GET", path, params=params)
+        except NotFound as error:
+            raise NotFound(
+                f"GitHub shows no deployments of {repository}: {error.message}",
+                vendor=error.vendor,
+                method=error.method,
+                address=error.address,
+                status=error.status,
+                hint="Check the repository's name, and that the token may read its deployments.",
+            ) from error
+        entries = [_entry(repository, _object(answer, one)) for one in answer.array()]
+        entries.sort(key=lambda entry: (entry.created_at, entry.id), reverse=True)
+        return Page(entries, _next(answer))
+
+
+ALWAYS: Mapping[str, Any] = {
+    "auto_merge": False,  # else GitHub may merge the default branch into the ref, and deploy nothing
+    "required_contexts": [],  # else it refuses while any check of the commit is not green
+    "production_environment": False,
+    "transient_environment": False,
+}
+
+
+def cut(description: str) -> str:
+    """A description that GitHub takes: one line of 140 characters at most."""
+    line = " ".join(description.split())
+    return line if len(line) <= MAX_DESCRIPTION else line[: MAX_DESCRIPTION - 1] + "…"
+
+
+def _path(repository: str) -> str:
+    return f"/repos/{quote(repository)}/deployments"
+
+
+def _next(answer: Answer) -> str:
+    found = _NEXT.search(answer.headers.get("link", ""))
+    return found[1] if found else ""
+
+
+def _object(answer: Answer, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise answer.bad("lists something that is not an object")
+    return value
+
+
+def _entry(repository: str, payload: Mapping[str, Any]) -> Entry:
+    return Entry(
+        id=field(payload, "id", int),
+        repository=repository,
+        sha=field(payload, "sha", str),
+        task=field(payload, "task", str),
+        environment=field(payload, "environment", str),
+        payload=payload.get("payload"),
+        created_at=_time(payload, "created_at"),
+        creator=optional(payload, "creator.login", str) or "",
+        url=optional(payload, "url", str) or "",
+    )
+
+
+def _status(payload: Mapping[str, Any]) -> Status:
+    return Status(
+        id=field(payload, "id", int),
+        state=_state(field(payload, "state", str)),
+        description=optional(payload, "description", str) or "",
+        created_at=_time(payload, "created_at"),
+    )
+
+
+def _state(text: str) -> State:
+    """A state; one that GitHub adds later is undecided: neither a success nor an end."""
+    try:
+        return State(text)
+    except ValueError:
+        return State.PENDING
+
+
+def _time(payload: Mapping[str, Any], name: str) -> datetime:
+    text = field(payload, name, str)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise _no_time(payload, name, text)
+    return time
+
+
+def _no_time(payload: Mapping[str, Any], name: str, text: str) -> BadAnswer:
+    answer = getattr(payload, "answer", None)
+    what = f"has {text[:40]!r} as {name!r} where a time was expected"
+    return (
+        answer.bad(what)
+        if isinstance(answer, Answer)
+        else BadAnswer(f"GitHub's answer {what}.", vendor="github")
+    )

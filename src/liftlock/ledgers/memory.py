@@ -1,0 +1,136 @@
+"""A ledger in memory, for tests and benchmarks: small, public, and held to the same contract."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from liftlock.model import Deployment, Intent, Recorded, State
+from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent
+
+
+class Memory:
+    """`ports.Ledger` without a disk or a vendor. Test worlds are made with `put`."""
+
+    name = "memory"
+    concurrency = 64
+
+    def __init__(self, clock: Clock, account: str = "memory") -> None:
+        self._clock = clock
+        self._account = account
+        self._records: dict[tuple[str, str], list[Deployment]] = defaultdict(list)
+        """By environment and app, oldest first."""
+        self._made: dict[tuple[str, str], str] = {}
+        self._intents: dict[str, Intent] = {}
+        self._keys: dict[str, str] = {}
+        self._count = 0
+
+    def put(self, deployment: Deployment) -> None:
+        """Add a record as it is: another tool's, say."""
+        self._records[deployment.environment, deployment.app].append(deployment)
+
+    def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
+        return _MemoryRecords(self, environment, apps)
+
+    async def open_intent(self, new: NewIntent) -> Intent:
+        if new.key not in self._keys:
+            intent = Intent(
+                id=self._next_id(),
+                kind=new.kind,
+                environment=new.environment,
+                source=new.source,
+                plan_digest=new.plan_digest,
+                releases=new.releases,
+                created_at=self._clock.now(),
+                creator=self._account,
+                replaced=new.replaced,
+                before=new.before,
+                reverts=new.reverts,
+                overrides=new.overrides or {},
+            )
+            self._intents[intent.id] = intent
+            self._keys[new.key] = intent.id
+        return self._intents[self._keys[new.key]]
+
+    async def close_intent(self, intent: Intent, state: State, description: str) -> None:
+        self._intents[intent.id] = replace(
+            self._intents[intent.id], state=state, description=description, finished_at=self._clock.now()
+        )
+
+    async def record(self, new: NewDeployment, intent: Intent) -> Deployment:
+        records = self._records[new.environment, new.app]
+        made = self._made.get((intent.id, new.app))
+        if made is None:
+            deployment = Deployment(
+                id=self._next_id(),
+                app=new.app,
+                environment=new.environment,
+                release=new.release,
+                created_at=self._clock.now(),
+                creator=self._account,
+                promotion=intent.id,
+                kind=new.kind,
+                source_environment=new.source_environment,
+                replaced=new.replaced,
+                backups=new.backups,
+            )
+            records.append(deployment)
+            made = self._made[intent.id, new.app] = deployment.id
+        return next(deployment for deployment in reversed(records) if deployment.id == made)
+
+    async def mark(self, deployment: Deployment, state: State, description: str = "") -> None:
+        records = self._records[deployment.environment, deployment.app]
+        for number, known in enumerate(records):
+            if known.id == deployment.id:
+                succeeded = known.reached_success or state is State.SUCCESS
+                records[number] = replace(known, state=state, reached_success=succeeded)
+
+    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
+        return [i for i in reversed(self._intents.values()) if environment in {None, i.environment}][:limit]
+
+    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
+        return _newest_first(self._records[environment, app])[:limit]
+
+    async def account(self) -> str:
+        return self._account
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return str(self._count)
+
+
+class _MemoryRecords:
+    def __init__(self, ledger: Memory, environment: str, apps: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._environment = environment
+        self._apps = tuple(apps)
+        self._judged: Mapping[str, Recorded] = {}
+
+    async def newest(self) -> Mapping[str, Deployment]:
+        found = {app: await self._ledger.deployments(self._environment, app, 1) for app in self._apps}
+        return {app: records[0] for app, records in found.items() if records}
+
+    async def recorded(self) -> Mapping[str, Recorded]:
+        if not self._judged:  # a thousand apps ask, one after the other
+            self._judged = {
+                app: judged(await self._ledger.deployments(self._environment, app, 1 << 30))
+                for app in self._apps
+            }
+        return self._judged
+
+    async def open_intents(self) -> Sequence[Intent]:
+        return [i for i in await self._ledger.intents(self._environment, 1 << 30) if i.is_open]
+
+
+def judged(newest_first: Sequence[Deployment]) -> Recorded:
+    """Which of an app's records is current, by the design's rule."""
+    for number, deployment in enumerate(newest_first):
+        if deployment.counts:
+            return Recorded(deployment, tuple(newest_first[:number]))
+    return Recorded(None, tuple(newest_first))
+
+
+def _newest_first(records: Sequence[Deployment]) -> list[Deployment]:
+    """By time; of the same moment, the one that was added later comes first."""
+    return sorted(records, key=lambda deployment: deployment.created_at)[::-1]
