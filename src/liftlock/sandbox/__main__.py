@@ -39,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="liftlock.sandbox", description="GitHub, Heroku and Firebase on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="liftlock.sandbox", description="GitHub, Heroku and Firebase on loopback."
+    )
     parser.add_argument("--state", type=Path, help="directory that keeps the state (default: memory)")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--modelled", action="store_true", help="start no processes and no PostgreSQL")

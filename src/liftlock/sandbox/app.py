@@ -28,7 +28,18 @@ from liftlock.sandbox.clock import http_date, micros_iso
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.disturb import disturbed
 
-MODULES = ("github", "heroku", "heroku_data", "registry", "firebase", "slack", "sites", "router", "admin")
+MODULES = (
+    "github",
+    "codeload",
+    "heroku",
+    "heroku_data",
+    "registry",
+    "firebase",
+    "slack",
+    "sites",
+    "router",
+    "admin",
+)
 
 _LOG = logging.getLogger("liftlock.sandbox")
 _LOGIN = re.compile(r"owner|user-[A-Za-z0-9][A-Za-z0-9-]*")
@@ -128,7 +139,10 @@ class Application:
         async def answering(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry.status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), (b"date", self._date_header())]}
+                message = {
+                    **message,
+                    "headers": [*message.get("headers", ()), (b"date", self._date_header())],
+                }
             await send(message)
 
         listen = hearing if b"json" in headers.get(b"content-type", b"") else receive
@@ -154,7 +168,9 @@ class Application:
             await mounted.module.refusal(401, "Bad credentials")(scope, receive, send)
             return
         if self._cloud.settings.limits:
-            refused, extra = self._cloud.limits.count(mounted.name, scope["method"], scope["path"], login or "")
+            refused, extra = self._cloud.limits.count(
+                mounted.name, scope["method"], scope["path"], login or ""
+            )
             if refused is not None:
                 await refused(scope, receive, send)
                 return
@@ -242,4 +258,3 @@ def _with_headers(send: Send, extra: Sequence[tuple[bytes, bytes]]) -> Send:
 
 async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
     raise HTTPException(404, "Not Found")
-

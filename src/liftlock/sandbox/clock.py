@@ -46,17 +46,18 @@ class LoopClock:
 
 def seconds_iso(moment: datetime) -> str:
     """As GitHub and Heroku write it: `2026-01-01T00:00:00Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micros_iso(moment: datetime) -> str:
     """As Google writes it: `2026-01-01T00:00:00.000000Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def from_iso(text: str) -> datetime:
-    """The moment that either of the two above wrote."""
-    return datetime.fromisoformat(text)
+    """The moment that an ISO 8601 text means; without a zone it is UTC. Raises `ValueError`."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def http_date(moment: datetime) -> str:

@@ -94,7 +94,9 @@ class _Kept:
 def _replacing(rule: Rule, send: Send) -> Callable[[Message], Awaitable[None]]:
     async def replacing(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = {k: v for k, v in message["headers"] if k not in (b"content-length", b"content-encoding")}
+            headers = {
+                k: v for k, v in message["headers"] if k not in (b"content-length", b"content-encoding")
+            }
             given = {k.lower().encode(): v.encode() for k, v in rule.headers.items()}
             message["headers"] = list({**headers, **given}.items())
             message["status"] = rule.status or message["status"]
@@ -107,7 +109,9 @@ def _replacing(rule: Rule, send: Send) -> Callable[[Message], Awaitable[None]]:
 
 async def _answer(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
     given = {k.lower(): v for k, v in headers.items()}
-    given.setdefault("content-type", "application/json" if body[:1] in (b"{", b"[") else "text/plain; charset=utf-8")
+    given.setdefault(
+        "content-type", "application/json" if body[:1] in (b"{", b"[") else "text/plain; charset=utf-8"
+    )
     given.setdefault("content-length", str(len(body)))
     await send(
         {

@@ -1,11 +1,11 @@
 """Faults on purpose: rules that make chosen requests fail in chosen ways.
 
-    status   answer `status` with `headers` and `body`; nothing is applied
-    reset    close the connection before anything is applied
-    lost     apply the request, then close the connection instead of answering
-    hang     do not answer until the rule is deleted (then go on as usual) or the client leaves
-    delay    apply on arrival, answer `delay_s` later
-    body     apply the request, then answer with this `body` (and `status`, `headers` where given)
+status   answer `status` with `headers` and `body`; nothing is applied
+reset    close the connection before anything is applied
+lost     apply the request, then close the connection instead of answering
+hang     do not answer until the rule is deleted (then go on as usual) or the client leaves
+delay    apply on arrival, answer `delay_s` later
+body     apply the request, then answer with this `body` (and `status`, `headers` where given)
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ from typing import Any
 import anyio
 
 ACTIONS = ("status", "delay", "reset", "hang", "lost", "body")
-_KEYS = {
-    "vendor": str, "method": str, "path": str, "times": int, "skip": int, "probability": (int, float), "seed": (int, str),
-    "action": str, "status": int, "headers": dict, "body": object, "delay_s": (int, float),
-}  # fmt: skip
+_KEYS: dict[str, tuple[type, ...]] = {
+    "action": (str,),
+    "vendor": (str,),
+    "method": (str,),
+    "path": (str,),
+    "times": (int,),
+    "skip": (int,),
+    "probability": (int, float),
+    "seed": (int, str),
+    "status": (int,),
+    "headers": (dict,),
+    "body": (object,),
+    "delay_s": (int, float),
+}
 
 
 class ConnectionDropped(ConnectionResetError):
