@@ -28,6 +28,7 @@ from liftlock.ports import Adapters, Clock, DatabaseService, Images, Ledger, Not
 if TYPE_CHECKING:
     import httpx2
 
+    from liftlock.registry.connection import Registry
     from liftlock.registry.distribution import Distribution
 
 ENDPOINTS_OF = {
@@ -228,7 +229,7 @@ class _Clients:
         for client in self._by_key.values():
             await client.aclose()
 
-    def _registry(self, host: str) -> Any:
+    def _registry(self, host: str) -> Registry:
         from liftlock.registry.connection import Registry
 
         key = "heroku_registry"
@@ -239,6 +240,7 @@ class _Clients:
             host,
             self._client(key, base, "registry"),
             lambda: self.credentials.registry_login(key, base),
+            self.plain_http,
             schema2_only=key == "heroku_registry",
         )
 

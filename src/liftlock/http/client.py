@@ -233,6 +233,8 @@ class Http:
                 pause = pause_for_limit(answer, limits, self._now())
                 limits += 1
                 self._waits.pause(pause, waited, answer)
+                if isinstance(call.content, AsyncIterable):  # it is spent: only its caller has another
+                    raise self._waits.spent(pause, call.method, answer.address, answer.status)
                 if pause.seconds < FIRST_BACKOFF_S:  # a server that says "0" must not be hammered
                     await anyio.sleep(_backoff(min(limits, 8)))
                 continue

@@ -6,7 +6,7 @@ import anyio
 
 from liftlock.errors import RateLimited
 from liftlock.http.answers import Answer, vendor_name
-from liftlock.http.limits import Pause, pause_when_nearly_spent
+from liftlock.http.limits import Pause
 from liftlock.http.pace import Pace
 from liftlock.http.redaction import safe_address
 from liftlock.ports import WaitNotice
@@ -43,20 +43,20 @@ class Waits:
         """Take notice of what an answer says of limits that are not spent yet."""
         if self._pace is not None and not self._pace.on and "x-ratelimit-limit" in answer.headers:
             self._pace.on = True
-        pause = pause_when_nearly_spent(answer)
+        pause = pause_when_nearlyspent(answer)
         if pause is not None and answer.status != 429:
             self._hold(pause)
 
     def pause(self, pause: Pause, waited: float, answer: Answer) -> None:
         """Hold every next request back. Raises `RateLimited` when `waited` and this are too much."""
         if waited + pause.seconds > self.max_wait_s:
-            raise self._spent(pause, answer.method, answer.address, answer.status)
+            raise self.spent(pause, answer.method, answer.address, answer.status)
         self._hold(pause)
 
     async def _slot(self, pace: Pace, now: float, method: str, url: str) -> None:
         pause = Pause(pace.peek(now) - now, f"{vendor_name(self.vendor)} limits how fast records are written")
         if pause.seconds > self.max_wait_s:
-            raise self._spent(pause, method, safe_address(url), None)
+            raise self.spent(pause, method, safe_address(url), None)
         slot = pace.reserve(now)
         if slot <= now:
             return
@@ -80,10 +80,11 @@ class Waits:
         if self._on_wait is not None:
             self._on_wait(vendor_name(self.vendor), pause.seconds, pause.why)
 
-    def _spent(self, pause: Pause, method: str, address: str, status: int | None) -> RateLimited:
+    def spent(self, pause: Pause, method: str, address: str, status: int | None) -> RateLimited:
+        """The error for a limit that is not waited for."""
         return RateLimited(
-            f"{pause.why}: {method} {address} would have to wait {pause.seconds:.0f} s, "
-            f"and liftlock waits {self.max_wait_s:.0f} s at most.",
+            f"{pause.why}: {method} {address} has to wait {pause.seconds:.0f} s "
+            f"(liftlock itself waits at most {self.max_wait_s:.0f} s).",
             vendor=self.vendor,
             method=method,
             address=address,

@@ -1,0 +1,170 @@
+"""Images from plain directories, without a container engine, reproducibly.
+
+The same files give the same image id on any machine: names are sorted, owners and times are
+zero, modes are 755 and 644, and the config says nothing of where or when it was built. (The
+manifest's digest follows the gzip implementation as well; the image id does not.)
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import stat
+import tarfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import anyio
+
+from liftlock.errors import LiftlockError, UsageError
+from liftlock.registry.manifests import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, schema2, sha256
+
+WORK_DIRECTORY = "app"
+EPOCH = "1970-01-01T00:00:00Z"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LEFT_OUT = frozenset({".git", "__pycache__", ".DS_Store"})
+"""What other programs leave in a directory: it would make the same files another image."""
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image that is ready to be pushed; its layer is a file."""
+
+    manifest: Manifest
+    config: bytes
+    layer: Path
+
+    @asynccontextmanager
+    async def open(self, blob: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of one of its blobs."""
+        if blob.digest == self.manifest.config.digest:
+            yield _pieces(io.BytesIO(self.config))
+            return
+        async with await anyio.open_file(self.layer, "rb") as file:
+            yield _pieces(file.wrapped)
+
+
+def build_image(directory: Path, command: Sequence[str], folder: Path) -> BuiltImage:
+    """Build the image of `directory`, which runs `command` in it; the layer is written to `folder`.
+
+    Blocks: run it in a thread. Raises `UsageError` for a directory that cannot be an image.
+    """
+    if not directory.is_dir():
+        raise UsageError(
+            f"{directory} is not a directory, so no image can be built from it.",
+            hint="Check `directory` in the app's processes: it is relative to the repository's root.",
+        )
+    layer = folder / "layer.tar.gz"
+    try:
+        with layer.open("wb") as file:
+            diff_id, described = _write_layer(directory, file)
+    except OSError as error:
+        raise LiftlockError(
+            f"No image can be built from {directory}: {error.strerror} ({error.filename}).",
+            hint="Check that its files can be read and that the disk has room.",
+        ) from error
+    config = _config(command, diff_id)
+    manifest = schema2(Descriptor(DOCKER_CONFIG, sha256(config), len(config)), (described,))
+    return BuiltImage(manifest, config, layer)
+
+
+def _config(command: Sequence[str], diff_id: str) -> bytes:
+    config = {
+        "architecture": "amd64",
+        "config": {"Cmd": list(command), "Env": [f"PATH={PATH}"], "WorkingDir": f"/{WORK_DIRECTORY}"},
+        "created": EPOCH,
+        "history": [{"created": EPOCH, "created_by": "liftlock"}],
+        "os": "linux",
+        "rootfs": {"diff_ids": [diff_id], "type": "layers"},
+    }
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class _Hashing:
+    """A file that hashes and counts what is written to it."""
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        self.size += len(data)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._digest.hexdigest()}"
+
+
+def _write_layer(directory: Path, file: IO[bytes]) -> tuple[str, Descriptor]:
+    """Write the gzipped tar; returns the digest of the tar itself, and the file's descriptor."""
+    packed = _Hashing(file)
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as zipped:
+        plain = _Hashing(zipped)
+        with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+            _add(tar, directory, _entry(WORK_DIRECTORY, tarfile.DIRTYPE, 0o755))
+            for path in _walk(directory):
+                _add(tar, path, _described(directory, path))
+    return plain.digest, Descriptor(DOCKER_LAYER, packed.digest, packed.size)
+
+
+def _add(tar: tarfile.TarFile, path: Path, entry: tarfile.TarInfo) -> None:
+    if not entry.isreg():
+        tar.addfile(entry)
+        return
+    with path.open("rb") as file:
+        entry.size = os.fstat(file.fileno()).st_size
+        tar.addfile(entry, file)
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    """Everything below `directory`, a folder before what is in it, sorted by name."""
+    for path in sorted(directory.iterdir(), key=lambda path: os.fsencode(path.name)):
+        if path.name in LEFT_OUT or path.suffix == ".pyc":
+            continue
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+
+
+def _described(directory: Path, path: Path) -> tarfile.TarInfo:
+    name = f"{WORK_DIRECTORY}/{path.relative_to(directory).as_posix()}"
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        entry = _entry(name, tarfile.SYMTYPE, 0o777)
+        entry.linkname = path.readlink().as_posix()
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise UsageError(
+                f"{path} points out of {directory}, so what it means is not in the image.",
+                hint="Copy what it points to into the directory.",
+            )
+        return entry
+    if stat.S_ISDIR(mode):
+        return _entry(name, tarfile.DIRTYPE, 0o755)
+    if stat.S_ISREG(mode):
+        return _entry(name, tarfile.REGTYPE, 0o755 if mode & 0o111 else 0o644)
+    raise UsageError(f"{path} is neither a file, a folder nor a link, and cannot be in an image.")
+
+
+def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = kind
+    entry.mode = mode
+    return entry
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while piece := await anyio.to_thread.run_sync(file.read, CHUNK):
+        yield piece
