@@ -20,7 +20,7 @@ from liftlock.model import Project
 
 WITH_DATABASE = frozenset({"SSO", "ODB", "RESOURCE"})
 NEIGHBOURS = {"ODB": {"SSO_ROOT": "SSO", "ITC_ROOT": "ITC"}}
-"""The settings by which an app finds the addresses of others."""
+"""The settings by which an app finds the addresses of others. calibration and obscalc are ODB's."""
 
 FIRST_ONLY = {"ITC": {"ITC_DETECTOR_SET": "2026B"}, "RESOURCE": {"WEATHER_STATION": "cp-west"}}
 """Settings that the team made in its first environment and forgot to make in the others; the
@@ -93,7 +93,10 @@ def publish(sandbox: Sandbox, workspace: Workspace) -> None:
 def world(
     project: Project, base: str, settings: Mapping[str, Mapping[str, str]] | None = None
 ) -> dict[str, Any]:
-    """What `PUT /_sandbox/world` takes, for every target of the observatory's project."""
+    """What `PUT /_sandbox/world` takes, for every target of a project.
+
+    An app that is backed up has a database; the observatory's have the settings that they need.
+    """
     repositories = {project.repository, *(app.repository for app in project.apps.values())}
     apps, sites = [], []
     for app in project.apps.values():
@@ -103,7 +106,7 @@ def world(
                 apps.append(
                     {
                         "name": target.name,
-                        "database": app.name in WITH_DATABASE,
+                        "database": app.backup or app.name in WITH_DATABASE,
                         "config_vars": {**config_vars, **(settings or {}).get(target.name, {})},
                         "formation": {kind: 1 for kind in target.processes if kind != "release"},
                     }
@@ -121,7 +124,8 @@ def config_vars_of(project: Project, app: str, environment: str, base: str) -> d
     """The settings that an app of the observatory has in an environment."""
     found = {"ENVIRONMENT": environment}
     for setting, neighbour in NEIGHBOURS.get(app, {}).items():
-        found[setting] = f"{base}/_apps/{project.apps[neighbour].targets[environment].name}"
+        if neighbour in project.apps:
+            found[setting] = f"{base}/_apps/{project.apps[neighbour].targets[environment].name}"
     if environment == next(iter(project.environments)):
         found |= FIRST_ONLY.get(app, {})
     return found

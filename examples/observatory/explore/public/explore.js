@@ -7,11 +7,11 @@ function duration(seconds) {
 async function programs() {
   const rows = (await ask("odb", "/programs")).map((program) => element("tr", {},
     element("td", {}, program.title, element("small", {}, program.id)),
-    element("td", {}, program.investigator),
+    element("td", { class: "roomy" }, program.investigator),
     element("td", { class: "number" }, program.observations),
     element("td", { class: "number" }, program.pending ? "calculating" : duration(program.total_s))));
   return element("table", {},
-    element("thead", {}, element("tr", {}, element("th", {}, "Program"), element("th", {}, "Investigator"),
+    element("thead", {}, element("tr", {}, element("th", {}, "Program"), element("th", { class: "roomy" }, "Investigator"),
       element("th", { class: "number" }, "Observations"), element("th", { class: "number" }, "Time"))),
     element("tbody", {}, ...rows));
 }

@@ -55,7 +55,7 @@ def exposure(request: Request) -> Any:
 
 @service.route("GET", "/instruments")
 def instruments(_: Request) -> Any:
-    return {"instruments": sorted(DETECTORS)}
+    return {"instruments": list(DETECTORS)}
 
 
 if __name__ == "__main__":

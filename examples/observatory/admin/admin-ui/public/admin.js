@@ -11,7 +11,7 @@ async function row(service) {
   const well = !(health instanceof Error);
   return element("tr", {},
     element("td", {}, service.toUpperCase(), element("small", {}, addressOf(service, window.location))),
-    element("td", {}, who instanceof Error ? "" : `${who.version} as ${who.process}`),
+    element("td", { class: "roomy" }, who instanceof Error ? "" : `${who.version} as ${who.process}`),
     element("td", { class: "number" }, element("span", { class: well ? "status up" : "status down" }, well ? "healthy" : health.message)));
 }
 
@@ -19,5 +19,5 @@ showEnvironment(SERVICES);
 const odb = ask("odb", "/counts");
 fill("#programs", async () => { const c = await odb; return count(c.programs, `schema ${c.schema}`); });
 fill("#observations", async () => { const c = await odb; return count(c.science + c.calibrations, `${c.calibrations} of them calibrations, ${c.pending} pending`); });
-fill("#users", async () => { const c = await ask("sso", "/api/v1/counts"); return count(c.users, `${c.sessions} sessions`); });
+fill("#users", async () => { const c = await ask("sso", "/api/v1/counts"); return count(c.users, c.sessions === 1 ? "1 session" : `${c.sessions} sessions`); });
 fill("#services", async () => element("table", {}, element("tbody", {}, ...await Promise.all(SERVICES.map(row)))));
