@@ -22,7 +22,7 @@ from liftlock.errors import (
     VendorFailure,
     VendorRefusal,
 )
-from liftlock.http import field, optional
+from liftlock.http import Answer, field, optional
 from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.polling import gap_s, wait_for
@@ -90,7 +90,7 @@ class HerokuPostgres:
         except NotFound:
             return []
         found: dict[str, Database] = {}
-        for attachment in answer.array():
+        for attachment in _objects(answer):
             addon_id = field(attachment, "addon.id", str)
             account = field(attachment, "addon.app.name", str)
             self._names[addon_id] = self._names.get(addon_id, frozenset()) | _names(attachment)
@@ -128,7 +128,7 @@ class HerokuPostgres:
             lambda: self._context.http("heroku_data").request("GET", path, headers=ACCEPT),
             lambda: self._names_of(database),
         )
-        transfers = [_transfer(entry) for entry in answer.array()]
+        transfers = [_transfer(entry) for entry in _objects(answer)]
         return [t for t in transfers if t.is_backup and t.database_name.upper() in names]
 
     async def _names_of(self, database: Database) -> frozenset[str]:
@@ -137,7 +137,7 @@ class HerokuPostgres:
             answer = await self._context.http("heroku").request(
                 "GET", f"/addons/{database.id}/addon-attachments", headers=ACCEPT
             )
-            names = [_names(attachment) for attachment in answer.array()]
+            names = [_names(attachment) for attachment in _objects(answer)]
             self._names[database.id] = frozenset().union(*names)
         return self._names[database.id]
 
@@ -201,7 +201,7 @@ class HerokuPostgres:
 
         def endless() -> Exception:
             return BackupFailed(
-                f"Backup {transfer.name} of {_where(database)} still runs after {BACKUP_LIMIT_S / 3600:.0f} h.",
+                f"Backup {transfer.name} of {_where(database)} runs for over {BACKUP_LIMIT_S / 3600:.0f} h.",
                 hint="Nothing was released. A later promotion takes a new one.",
             )
 
@@ -228,10 +228,18 @@ class HerokuPostgres:
             return (f"(its log could not be read: {error.message})",)
 
 
+def _objects(answer: Answer) -> list[dict[str, Any]]:
+    entries = answer.array()
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise answer.bad("lists something that is not an object")
+    return entries
+
+
 def _names(attachment: Mapping[str, Any]) -> frozenset[str]:
     """What a list of backups may call this attachment's database."""
     names = {field(attachment, "name", str), optional(attachment, "addon.name", str) or ""}
-    names |= {str(name).removesuffix("_URL") for name in optional(attachment, "addon.config_vars", list) or ()}
+    variables = optional(attachment, "addon.config_vars", list) or ()
+    names |= {str(variable).removesuffix("_URL") for variable in variables}
     return frozenset(name.upper() for name in names if name)
 
 

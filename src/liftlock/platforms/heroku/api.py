@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from liftlock.errors import BadAnswer, NotFound, VendorError
-from liftlock.http import Http, field, optional
+from liftlock.http import Answer, Http, field, optional
 from liftlock.model import ImageId
 from liftlock.plugins import Context
 
@@ -86,13 +86,13 @@ class HerokuApp:
     async def formation(self) -> Formation:
         """The process types with their image ids. Safe to repeat."""
         answer = await self._http.request("GET", f"{self._path}/formation", headers=ACCEPT_IMAGES)
-        return _formation(answer.array())
+        return _formation(_objects(answer))
 
     async def releases(self, most: int) -> Sequence[HerokuRelease]:
         """The newest releases, newest first. Safe to repeat."""
         range_ = {"Range": f"version ..; max={most}, order=desc"}
         answer = await self._http.request("GET", f"{self._path}/releases", headers=ACCEPT | range_)
-        return sorted((_release(each) for each in answer.array()), key=lambda r: -r.version)
+        return sorted((_release(each) for each in _objects(answer)), key=lambda r: -r.version)
 
     async def release(self, version: int) -> HerokuRelease:
         """One release, by its version's number. Safe to repeat."""
@@ -102,7 +102,7 @@ class HerokuApp:
     async def dynos(self) -> Sequence[Dyno]:
         """Every dyno, one-off ones included. Safe to repeat."""
         answer = await self._http.request("GET", f"{self._path}/dynos", headers=ACCEPT)
-        return [_dyno(each) for each in answer.array()]
+        return [_dyno(each) for each in _objects(answer)]
 
     async def web_url(self) -> str:
         """Where its web process answers; "" for an app without one. Safe to repeat."""
@@ -114,7 +114,7 @@ class HerokuApp:
         answer = await self._http.request(
             "PATCH", f"{self._path}/formation", json={"updates": list(updates)}, headers=ACCEPT_IMAGES
         )
-        return _formation(answer.array())
+        return _formation(_objects(answer))
 
     async def remove(self, process_type: str) -> None:
         """Take the container of a process type away; one that is gone already is no error."""
@@ -168,7 +168,14 @@ class HerokuApp:
         return [line for line in lines if line.strip()][-most:]
 
 
-def _formation(entries: Sequence[Any]) -> Formation:
+def _objects(answer: Answer) -> list[dict[str, Any]]:
+    entries = answer.array()
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise answer.bad("lists something that is not an object")
+    return entries
+
+
+def _formation(entries: Sequence[Mapping[str, Any]]) -> Formation:
     processes = [_process(entry) for entry in entries]
     return {process.type: process for process in processes}
 

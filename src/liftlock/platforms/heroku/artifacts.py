@@ -51,7 +51,7 @@ class Shelf:
 
     def repository(self, app_name: str, process_type: str) -> str:
         """The full name of a process type's repository: Heroku's registry has one for each."""
-        host = urlsplit(self.context.project.endpoints["heroku_registry"]).netloc
+        host = urlsplit(self.context.http("heroku_registry").base).netloc
         return f"{host}/{app_name}/{process_type}"
 
     def archive(self, target: Target, process_type: str) -> str:
@@ -161,9 +161,7 @@ class Shelf:
         """Copy what is not at the target yet, and prove that it arrived as it was."""
         release = located.release
         absent = [t for t, where in sorted(located.where.items()) if where in {"source", "archive"}]
-        await together(
-            *(partial(self._bring, target, release, each, source, progress) for each in absent)
-        )
+        await together(*(partial(self._bring, target, release, each, source, progress) for each in absent))
         return release
 
     async def _bring(

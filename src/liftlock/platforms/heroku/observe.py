@@ -94,9 +94,7 @@ def images_now(formation: Formation, releases: Sequence[HerokuRelease]) -> Mappi
     }
 
 
-def running(
-    formation: Formation, releases: Sequence[HerokuRelease], expected: Sequence[Release]
-) -> Running:
+def running(formation: Formation, releases: Sequence[HerokuRelease], expected: Sequence[Release]) -> Running:
     """What runs. An image that Heroku does not name counts when an expected release has one for
     that process type which the current release's description names."""
     current = current_release(releases)
@@ -126,9 +124,7 @@ def running(
     return Known(artifacts, scale=scale, marker=current.marker, note=note)
 
 
-def _confirmed(
-    process_type: str, current: HerokuRelease, expected: Sequence[Release]
-) -> ImageId | None:
+def _confirmed(process_type: str, current: HerokuRelease, expected: Sequence[Release]) -> ImageId | None:
     for release in expected:
         image = release.artifacts.get(process_type)
         if isinstance(image, ImageId) and image.short in current.short_ids:

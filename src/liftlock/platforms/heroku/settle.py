@@ -183,4 +183,3 @@ def _instances(look: Look) -> frozenset[tuple[str, str]]:
 
 def _is_one_off(dyno: Dyno) -> bool:
     return dyno.type in {"run", "release", "scheduler"}
-

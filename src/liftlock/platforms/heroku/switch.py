@@ -53,9 +53,7 @@ class Switcher:
         self._target = target
         self._progress = progress
 
-    async def to(
-        self, wanted: Mapping[str, ImageId], scale: Mapping[str, int] | None = None
-    ) -> Switched:
+    async def to(self, wanted: Mapping[str, ImageId], scale: Mapping[str, int] | None = None) -> Switched:
         """Make exactly `wanted` run, and wait for Heroku's own release to succeed.
 
         `scale` gives the quantities of process types that come back; those that are there keep
@@ -233,9 +231,7 @@ class Switcher:
         return f"{self._target.app} in {self._target.environment} ({self._app.name})"
 
 
-def _runs(
-    formation: Formation, releases: Sequence[HerokuRelease], wanted: Mapping[str, ImageId]
-) -> bool:
+def _runs(formation: Formation, releases: Sequence[HerokuRelease], wanted: Mapping[str, ImageId]) -> bool:
     """Whether every wanted image surely runs already, and nothing newer is under way."""
     current = current_release(releases)
     if current is None or releases[0].status == "pending":

@@ -1,0 +1,319 @@
+"""Commands as a platform: a migration, a set-up of somebody else's server, run at a recorded commit.
+
+The command app's own `status`, `apply` and `undo` run in a checkout of the commit, never in the
+operator's work tree, with only the environment variables that the configuration lists. They are
+argument lists: no shell reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+
+import anyio
+from anyio import to_thread
+from anyio.abc import Process
+
+from liftlock.errors import NotHealthy, ReleaseFailed, UsageError
+from liftlock.http import redact
+from liftlock.model import (
+    EMPTY,
+    App,
+    CommitId,
+    Known,
+    Located,
+    Missing,
+    Release,
+    Running,
+    Target,
+    Unknown,
+)
+from liftlock.plugins import Context, Plugin
+from liftlock.ports import Progress, Switch
+
+COMMIT = "commit"
+NOTHING_TO_DO = 0
+WORK_TO_DO = 10
+TIME_LIMIT_S = 600.0
+KEPT_LINES = 200
+_SHOWN_LINES = 20
+_LONGEST_LINE = 2000
+_LONGEST_REST = 256 * 1024
+_GRACE_S = 5.0
+"""Between the request to end and the kill of a command that ran out of time."""
+_PASSED_ON = ("PATH", "HOME", "LANG")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended: its exit code (None: out of time) and its last lines, secrets taken out."""
+
+    exit_code: int | None
+    lines: tuple[str, ...]
+
+    @property
+    def tail(self) -> str:
+        return "".join(f"\n    {line}" for line in self.lines[-_SHOWN_LINES:])
+
+
+class Command:
+    """Runs command apps. A checkout is kept while the process lives, one for each commit."""
+
+    name = "command"
+    concurrency = 4
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._checkouts: dict[tuple[str, str], Path] = {}
+        self._released: dict[tuple[str, str], Release] = {}
+        self._lock = anyio.Lock()
+
+    async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        """Whether there is work to do at the first expected release's commit, as `status` says."""
+        if not expected:
+            return Unknown("there is no commit to ask its status at")
+        release = expected[0]
+        try:
+            outcome = await self._run(target, release, "status")
+        except UsageError as error:
+            return Unknown(error.message)
+        if outcome.exit_code == NOTHING_TO_DO:
+            return Known({COMMIT: CommitId(release.commit)}, marker=release.short_commit)
+        if outcome.exit_code == WORK_TO_DO:
+            return Known({}, note="work to do")
+        return Unknown(f"its status command {_ended(outcome)}{outcome.tail}")
+
+    async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
+        """See `ports.Platform`. The commit has to be in the repository, and every variable set."""
+        self._environment(target)
+        if await self._context.source_code.commit(self._repository(target), release.commit) is None:
+            return Missing(
+                f"The commit {release.commit} of {release.app} is not in {self._repository(target)}.",
+                hint="It may have been rewritten since: deploy the app again.",
+            )
+        return Located(release, {COMMIT: "target"})
+
+    async def pin(self, source: Target, release: Release) -> Release:
+        """A command's artifact is the commit itself."""
+        return Release(release.app, release.commit, {COMMIT: CommitId(release.commit)})
+
+    async def stage(
+        self, target: Target, located: Located, source: Target | None, progress: Progress
+    ) -> Release:
+        """Fetch the checkout ahead of the switch, so that nothing is missing then."""
+        self._environment(target)
+        progress(f"checking {located.release.short_commit} out")
+        await self._checkout(target, located.release.commit)
+        return located.release
+
+    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+        """Run `apply`, unless `status` says that there is nothing to do."""
+        before = await self._run(target, release, "status")
+        if before.exit_code == NOTHING_TO_DO:
+            return Switch(release.short_commit, changed=False)
+        if before.exit_code != WORK_TO_DO:
+            raise self._failed(target, release, "status", before, "Nothing was applied.")
+        self._released[target.environment, target.app] = release
+        progress("apply runs")
+        outcome = await self._run(target, release, "apply")
+        if outcome.exit_code != 0:
+            raise self._failed(
+                target, release, "apply", outcome, "It may have done a part of its work: ask its status."
+            )
+        return Switch(release.short_commit)
+
+    async def settle(
+        self, target: Target, release: Release, switch: Switch, settle_s: float, progress: Progress
+    ) -> None:
+        """`status` has to say that nothing is left to do. A command does not run on, so nothing is waited for."""
+        outcome = await self._run(target, release, "status")
+        if outcome.exit_code != NOTHING_TO_DO:
+            said = "says that work is left" if outcome.exit_code == WORK_TO_DO else _ended(outcome)
+            raise NotHealthy(
+                f"{target.app} in {target.environment}: after apply, its status command {said} "
+                f"at {release.short_commit}.{outcome.tail}",
+                hint="Run it by hand in a checkout of that commit to see why.",
+            )
+
+    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+        """Run `undo` at the commit that this process applied.
+
+        Raises `ReleaseFailed` for an app without `undo`, and where another process applied it: which
+        commit's `undo` is the right one cannot be told then.
+        """
+        released = self._released.get((target.environment, target.app))
+        if released is None:
+            if COMMIT in before.artifacts:
+                return  # nothing was applied by us, and nothing was left to do before
+            raise self._cannot_undo(target, "it is not known at which commit it was applied")
+        if (await self._run(target, released, "status")).exit_code == WORK_TO_DO:
+            return
+        if not target.options.get("undo"):
+            raise self._cannot_undo(target, "it has no undo command")
+        progress("undo runs")
+        outcome = await self._run(target, released, "undo")
+        if outcome.exit_code != 0:
+            raise self._failed(target, released, "undo", outcome, "It may have done a part of its work.")
+
+    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+        """There is nothing to build: the commit is the artifact."""
+        return Release(app.name, commit, {COMMIT: CommitId(commit)})
+
+    def _cannot_undo(self, target: Target, why: str) -> ReleaseFailed:
+        return ReleaseFailed(
+            f"{target.app} in {target.environment} cannot be taken back: {why}.",
+            hint="Take back by hand what it changed, or go on to the new release.",
+        )
+
+    def _failed(
+        self, target: Target, release: Release, verb: str, outcome: Outcome, then: str
+    ) -> ReleaseFailed:
+        return ReleaseFailed(
+            f"{target.app} in {target.environment}: its {verb} command {_ended(outcome)} "
+            f"at {release.short_commit}.{outcome.tail}",
+            hint=then,
+        )
+
+    async def _run(self, target: Target, release: Release, verb: str) -> Outcome:
+        """Run one of the app's commands in the commit's checkout, within the app's time limit."""
+        argv = [str(each) for each in target.options.get(verb) or ()]
+        if not argv:
+            raise UsageError(
+                f"{target.app} has no {verb} command.",
+                hint=f'Set it in [apps.{target.app}]: command = {{ {verb} = ["…"] }}',
+            )
+        variables = self._environment(target)
+        folder = await self._checkout(target, release.commit) / str(target.options.get("folder", "."))
+        limit_s = float(target.options.get("timeout_s", TIME_LIMIT_S))
+        secrets = [variables[name] for name in _listed(target)]
+        return await run(argv, folder, variables, limit_s, secrets)
+
+    def _environment(self, target: Target) -> dict[str, str]:
+        """The listed variables, and what every program needs. Raises `UsageError` for a missing one."""
+        given = self._context.environ
+        missing = [name for name in _listed(target) if name not in given]
+        if missing:
+            raise UsageError(
+                f"{target.app} needs the environment variable {' and '.join(missing)}, which is not set.",
+                hint=f"Set it, or take it out of `env` in [apps.{target.app}].",
+            )
+        return {name: given[name] for name in (*_PASSED_ON, *_listed(target)) if name in given}
+
+    def _repository(self, target: Target) -> str:
+        return target.repository or self._context.project.apps[target.app].repository
+
+    async def _checkout(self, target: Target, commit: str) -> Path:
+        """The commit's files, fetched once in this process and removed when it ends."""
+        key = (self._repository(target), commit)
+        async with self._lock:
+            if key not in self._checkouts:
+                kept = Path(tempfile.mkdtemp(prefix="liftlock-"))
+                weakref.finalize(self, shutil.rmtree, kept, ignore_errors=True)
+                async with self._context.source_code.checkout(*key) as folder:
+                    await to_thread.run_sync(_copy, folder, kept)
+                self._checkouts[key] = kept
+        return self._checkouts[key]
+
+
+def _listed(target: Target) -> Sequence[str]:
+    return [str(name) for name in target.options.get("env") or ()]
+
+
+def _copy(folder: Path, to: Path) -> None:
+    shutil.copytree(folder, to, symlinks=True, dirs_exist_ok=True)
+
+
+def _ended(outcome: Outcome) -> str:
+    return "ran out of time" if outcome.exit_code is None else f"ended with exit code {outcome.exit_code}"
+
+
+async def run(
+    argv: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] = EMPTY,
+    limit_s: float = TIME_LIMIT_S,
+    secrets: Sequence[str] = (),
+) -> Outcome:
+    """Run a program to its end; one that runs out of time, or is no longer waited for, is killed
+    with everything that it started. A program that cannot be started ends with exit code 127.
+    """
+    hidden = [line for secret in secrets for line in (secret, *secret.splitlines())]
+    output = _Output(hidden)
+    try:
+        process = await anyio.open_process(
+            argv,
+            cwd=folder,
+            env=variables,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Outcome(127, (f"{argv[0]}: {error.strerror or error}",))
+    async with process:
+        try:
+            with anyio.move_on_after(limit_s) as limit:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(output.read, process)
+                    await process.wait()
+                    tasks.cancel_scope.deadline = anyio.current_time() + _GRACE_S
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end_group(process)
+    exit_code = None if limit.cancelled_caught else process.returncode
+    return Outcome(exit_code, output.lines())
+
+
+async def _end_group(process: Process) -> None:
+    """Ask the process and all that it started to end, and kill what has not after some seconds."""
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        with anyio.move_on_after(_GRACE_S):
+            await process.wait()
+    _signal(process, signal.SIGKILL)  # also what outlived it, and would hold its output open
+    await process.wait()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+class _Output:
+    """The last lines of a program's output, whole lines only, so that no secret is cut in two."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._rest = b""
+
+    async def read(self, process: Process) -> None:
+        if process.stdout is None:
+            return
+        async for chunk in process.stdout:
+            *whole, self._rest = (self._rest + chunk).split(b"\n")
+            if len(self._rest) > _LONGEST_REST:
+                whole, self._rest = [*whole, self._rest], b""
+            self._lines.extend(self._clean(line) for line in whole)
+
+    def lines(self) -> tuple[str, ...]:
+        if self._rest:
+            self._lines.append(self._clean(self._rest))
+            self._rest = b""
+        return tuple(line for line in self._lines if line)
+
+    def _clean(self, line: bytes) -> str:
+        return redact(line.decode(errors="replace").rstrip(), self._secrets)[:_LONGEST_LINE]
+
+
+plugin = Plugin("command", Command)
