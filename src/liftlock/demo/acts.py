@@ -248,8 +248,8 @@ def _close(demo: Demo, seconds: float, keep: bool) -> None:
     demo.say(_strong(f"That was liftlock, in {seconds:.0f} s."))
     if not keep:
         demo.say("The sandbox is stopped and its files are removed. Try next:")
-        demo.say("  DEMO=keep liftlock demo   the same, and the sandbox goes on running for you to use")
-        demo.say("  liftlock sandbox          an empty one, for your own liftlock.toml")
+        demo.say("  liftlock demo --keep   the same, and the sandbox goes on running for you to use")
+        demo.say("  liftlock sandbox       an empty one, for your own liftlock.toml")
         return
     exports = demo.folder / "environment.sh"
     exports.write_text(shell_exports(demo.variables), encoding="utf-8")
