@@ -37,7 +37,7 @@ class Json(Response):
         await send({"type": "http.response.body", "body": self.body})
 
 
-class Refusal(Exception):  # noqa: N818  it is an answer, not an accident
+class Refusal(Exception):
     """The vendor says no: raised anywhere in a handler, answered as it stands.
 
     `content` is the whole body in the vendor's own format.
@@ -48,7 +48,7 @@ class Refusal(Exception):  # noqa: N818  it is an answer, not an accident
         self.answer = Json(content, status, headers)
 
 
-class Unreadable(Exception):  # noqa: N818
+class Unreadable(Exception):
     """The request's body is not a JSON object; the application answers 400 in the vendor's format."""
 
 

@@ -104,7 +104,7 @@ class Application:
             ((path, one) for one in mounted for path in one.module.PATHS), key=lambda pair: -len(pair[0])
         )
         self._lifespan = Router(lifespan=self._running)
-        self._date: tuple[datetime, bytes] = (datetime.min, b"")
+        self._date: tuple[datetime | None, bytes] = (None, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -22,7 +22,7 @@ from liftlock.sandbox.requests import RequestLog
 from liftlock.sandbox.store import Store
 
 if TYPE_CHECKING:
-    from liftlock.sandbox.backings import Backing
+    from liftlock.sandbox.backings.supervisor import Backing
 
 _NAMESPACE = uuid.UUID("6c1f7f0e-52a4-4b3b-9d0e-6c6966746c6b")
 
@@ -136,7 +136,7 @@ class Cloud:
 
 def _default_backing(cloud: Cloud) -> Backing:
     # Late: the real one brings psycopg and PostgreSQL.
-    from liftlock.sandbox.backings import make_backing  # noqa: PLC0415
+    from liftlock.sandbox.backings import make_backing
 
     return make_backing(cloud)
 

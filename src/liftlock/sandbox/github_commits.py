@@ -173,7 +173,7 @@ def _context(origin: str, here: Repository, sha: str, row: Document) -> Document
 
 
 def _minimal(origin: str, here: Repository) -> Document:
-    from liftlock.sandbox.github_shapes import repository  # noqa: PLC0415  shares its name with the view above
+    from liftlock.sandbox.github_shapes import repository
 
     return repository(origin, here.document, "")
 

@@ -26,7 +26,7 @@ _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.$|/\.|\.lock(/
 _KINDS = ("blob", "tree", "commit", "tag")
 
 
-def routes(cloud: Cloud) -> list[BaseRoute]:  # noqa: PLR0915
+def routes(cloud: Cloud) -> list[BaseRoute]:
     """Refs and objects."""
     base = "/repos/{owner}/{repo}/git"
 

@@ -168,11 +168,18 @@ class Blobs:
         path = self._path(name)
         return path if path.exists() else None
 
+    def size(self, name: str) -> int:
+        """How many bytes they are; 0 for none."""
+        if self._directory is None:
+            return len(self._memory.get(name, b""))
+        path = self._path(name)
+        return path.stat().st_size if path.exists() else 0
+
     def __contains__(self, name: str) -> bool:
         return name in self._memory if self._directory is None else self._path(name).exists()
 
-    def path(self, name: str) -> Path:
-        return directory / name[:2] / name
+    def _path(self, name: str) -> Path:
+        return (self._directory or Path()) / name[:2] / name
 
 
 def _open(path: Path) -> sqlite3.Connection:
