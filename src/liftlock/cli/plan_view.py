@@ -1,0 +1,229 @@
+"""A plan, for people: what changes and why, in which order, and what has to hold before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from liftlock.cli.output import Output
+from liftlock.engine.run import Ending, Result, Standing, size_text
+from liftlock.model import Kind, Known, Project
+from liftlock.planning.order import predecessors
+from liftlock.planning.plan import Action, AppPlan, Plan
+
+STYLES = {
+    Action.RELEASE: "bold green",
+    Action.RECORD: "cyan",
+    Action.UNCHANGED: "dim",
+    Action.LEFT_BEHIND: "yellow",
+    Action.BLOCKED: "bold red",
+}
+
+
+def heading(plan: Plan) -> str:
+    """One line that says what the plan is for."""
+    match plan.kind:
+        case Kind.PROMOTION:
+            return f"Promotion of {plan.project} from {plan.source} to {plan.environment}"
+        case Kind.ROLLBACK:
+            return f"Rollback of {plan.project} in {plan.environment}"
+        case Kind.DEPLOY:
+            return f"Deploy of {plan.project} to {plan.environment}"
+
+
+def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: list[str]) -> None:
+    """Print the plan. The first line names every endpoint that is not the vendor's own."""
+    if endpoint_notes:
+        output.line("Endpoints: " + ", ".join(endpoint_notes), style="yellow")
+    output.show(Text.assemble((heading(plan), "bold"), f"   plan {plan.digest[:12]}"))
+    output.show(Padding(_apps(plan, output), (1, 0, 1, 2)))
+    for title, lines in (
+        ("First", _first(plan)),
+        ("Then", _order(project, plan)),
+        ("Gates", _gates(plan)),
+        ("Notes", _all_notes(plan)),
+    ):
+        for index, line in enumerate(lines):
+            output.show(Text(f"  {title if index == 0 else '':<7}{line}"))
+    if not plan.changes and not plan.blocked:
+        output.line(f"  Nothing to do: {plan.environment} runs all of it already.", style="green")
+
+
+def _apps(plan: Plan, output: Output) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for _ in range(4):
+        table.add_column()
+    for app in plan.apps.values():
+        unchanged = app.action is Action.UNCHANGED
+        style = "dim" if unchanged else ""
+        table.add_row(
+            Text(app.app, style=style or "bold"),
+            Text(app.action, style=STYLES[app.action]),
+            Text(_commits(app), style=style),
+            Text(_why(app, verbose=output.verbose), style=style),
+        )
+    return table
+
+
+def _commits(app: AppPlan) -> str:
+    old = app.replaces.release.short_commit if app.replaces else "nothing"
+    new = app.release.short_commit if app.release else "?"
+    if app.action is Action.UNCHANGED or old == new:
+        return new
+    return f"{old} → {new}"
+
+
+def _why(app: AppPlan, *, verbose: bool) -> str:
+    said = [app.why]
+    if app.action is Action.RELEASE and app.release is not None:
+        release = app.located.release if app.located else app.release
+        said.append(", ".join(f"{part} {artifact.short}" for part, artifact in release.artifacts.items()))
+    if verbose and isinstance(app.running, Known) and app.running.marker:
+        said.append(f"runs {app.running.marker}")
+    return "; ".join(said)
+
+
+def _first(plan: Plan) -> list[str]:
+    if not plan.releases:
+        return []
+    lines = []
+    if plan.databases:
+        lines.append(f"back up {', '.join(sorted({d.app for d in plan.databases}))}")
+    places: dict[str, list[str]] = {}
+    for app in plan.releases:
+        for place in set(app.located.where.values()) if app.located else ():
+            places.setdefault(place, []).append(app.app)
+    words = {
+        "target": "already there",
+        "source": "copy from the source's repository",
+        "archive": "copy from the archive",
+        "clone": "clone the site version",
+        "unproved": "unproved: could not be looked at",
+    }
+    lines += [f"{words.get(place, place)}: {', '.join(apps)}" for place, apps in sorted(places.items())]
+    lines.append("nothing is switched before all of this has succeeded")
+    return lines
+
+
+def _order(project: Project, plan: Plan) -> list[str]:
+    """The switches, wave by wave; a wave's apps go at once, each as soon as those it needs are up."""
+    after = {name: app.after for name, app in project.apps.items()}
+    needs = predecessors(after, [a.app for a in plan.releases])
+    last = {a.app for a in plan.releases if not a.reversible}
+    lines, done = [], set[str]()
+    waves = _waves({a: n for a, n in needs.items() if a not in last}, done)
+    lines += [f"switch and verify {', '.join(wave)}" for wave in waves]
+    if last:
+        late = _waves({a: n for a, n in needs.items() if a not in done}, done)
+        first_wave = [a for wave in late[:1] for a in wave]
+        lines.append(f"point of no return: {', '.join(first_wave)} cannot be taken back")
+        lines += [f"switch and verify {', '.join(wave)}" for wave in late]
+    if plan.changes:
+        lines.append(f"record {', '.join(a.app for a in plan.changes)}, once all are healthy")
+    return lines
+
+
+def _waves(needs: Mapping[str, tuple[str, ...]], done: set[str]) -> list[list[str]]:
+    waves = []
+    left = dict(needs)
+    while ready := [app for app, others in left.items() if done.issuperset(others)]:
+        waves.append(ready)
+        done.update(ready)
+        for app in ready:
+            del left[app]
+    return waves
+
+
+def _gates(plan: Plan) -> list[str]:
+    lines = []
+    for verdict in plan.verdicts:
+        said = "passed" if verdict.passed else "REFUSED"
+        if verdict.overridden:
+            said = f"overridden ({verdict.overridden})"
+        when = (
+            f"; can pass from {verdict.passes_at:%a %Y-%m-%d %H:%M %Z}"
+            if verdict.passes_at and not verdict.passed
+            else ""
+        )
+        lines.append(f"{verdict.gate}: {said}; {verdict.reason}{when}")
+    return lines
+
+
+def _all_notes(plan: Plan) -> list[str]:
+    lines = list(plan.notes)
+    for app in plan.apps.values():
+        lines += [f"{app.app}: {note}" for note in app.notes]
+        if app.removes:
+            lines.append(f"{app.app}: {', '.join(app.removes)} will be removed; the release no longer has it")
+        if app.asleep:
+            lines.append(f"{app.app}: {', '.join(app.asleep)} is scaled to zero there, and stays so")
+        if app.hint:
+            lines.append(f"{app.app}: {app.hint}")
+    return lines
+
+
+def show_result(output: Output, plan: Plan, result: Result) -> None:
+    """Print how the run ended, app by app, and what to type next."""
+    seconds = f"{result.elapsed_s:.1f} s"
+    output.line()
+    match result.ending:
+        case Ending.SUCCEEDED:
+            backups = ", ".join(f"{b.id} of {b.app} ({size_text(b.size_bytes)})" for b in result.backups)
+            kept = f" Backups: {backups}." if backups else ""
+            output.line(f"{heading(plan)}: done in {seconds}.{kept}", style="bold green")
+        case Ending.FAILED:
+            output.line(f"{heading(plan)}: failed after {seconds}.", style="bold red")
+        case _:
+            output.line(f"{heading(plan)}: {result.ending}, after {seconds}.", style="bold red")
+    if result.ending is Ending.SUCCEEDED:
+        return
+    if result.cause is not None:
+        output.line(f"  what happened   {result.failed_step}: {result.cause.message}")
+        if result.cause.hint:
+            output.line(f"                  {result.cause.hint}")
+    elif result.interrupted:
+        output.line(f"  what happened   {result.interrupted}")
+    for standing, words in (
+        (Standing.UNTOUCHED, "untouched"),
+        (Standing.OLD, "as before"),
+        (Standing.NEW, "runs the new"),
+        (Standing.UNSURE, "LOOK AT"),
+    ):
+        apps = [app for app, value in result.apps.items() if value is standing]
+        if apps:
+            output.line(f"  {words:<15} {', '.join(apps)}")
+    for note in result.notes:
+        output.line(f"  note            {note}")
+    output.line(f"  next            {_next(plan, result)}")
+
+
+def _next(plan: Plan, result: Result) -> str:
+    if result.ending is Ending.FAILED:
+        return f"{plan.environment} runs what it ran before. Mend the cause, then run the same command again."
+    if result.ending is Ending.UNRECORDED:
+        return f"all apps are new and healthy; write their records: run the same command again ({plan.environment})"
+    return f"a person has to look: liftlock status {plan.environment}"
+
+
+def result_document(plan: Plan, result: Result) -> dict[str, object]:
+    """How a run ended, for `--json`."""
+    return {
+        "kind": plan.kind.value,
+        "source": plan.source or None,
+        "environment": plan.environment,
+        "plan": plan.digest,
+        "ending": result.ending.value,
+        "exit_code": result.exit_code,
+        "elapsed_s": round(result.elapsed_s, 3),
+        "promotion": result.intent.id if result.intent else None,
+        "apps": {app: standing.value for app, standing in result.apps.items()},
+        "records": {app: d.id for app, d in (result.deployments or {}).items()},
+        "backups": [{"app": b.app, "id": b.id, "size_bytes": b.size_bytes} for b in result.backups],
+        "failed_step": result.failed_step or None,
+        "cause": result.cause.message if result.cause else result.interrupted or None,
+        "hint": result.cause.hint if result.cause else None,
+        "notes": list(result.notes),
+    }

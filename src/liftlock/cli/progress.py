@@ -1,0 +1,168 @@
+"""Shows a run while it runs: live in a terminal, plain lines elsewhere, or events for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from liftlock.cli.output import Output
+from liftlock.engine.events import (
+    Event,
+    Notice,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+    Stopping,
+    UndoStarted,
+    Waiting,
+    as_document,
+)
+from liftlock.ports import Clock
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+QUIET = frozenset({"mark", "retire"})
+"""Kinds of steps that a person hears of only with -v, or when they fail."""
+TITLES = {
+    "intent": "intent recorded",
+    "stage": "staged",
+    "backup": "backed up",
+    "release": "switched",
+    "verify": "verified",
+    "record": "recorded",
+    "mark": "marked",
+    "close": "promotion recorded",
+    "retire": "earlier record retired",
+    "notify": "told",
+    "undo": "put back",
+}
+
+
+class View(Protocol):
+    """Something that shows events for as long as it is entered."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+def view(output: Output, clock: Clock) -> View:
+    """The view that fits where the output goes."""
+    if output.events:
+        return _Lines(lambda event: output.event(as_document(event, clock.now())))
+    if output.is_live:
+        return _Live(output)
+    return _Lines(_Teller(output))
+
+
+class _Lines:
+    """Passes each event on as it comes."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self._tell = tell
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        self._tell(event)
+
+
+class _Teller:
+    """Tells each step in a line of its own."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StepFinished():
+                self.finished(event)
+            case StepStarted() | StepProgress() if self._output.verbose:
+                text = event.text if isinstance(event, StepProgress) else "begins"
+                self._output.line(f"    {event.step}: {text}", style="dim")
+            case Stopping(reason):
+                self._output.line(f"stopping: {reason}", style="yellow")
+            case UndoStarted(apps):
+                self._output.line(f"putting back: {', '.join(apps)}", style="yellow")
+            case Waiting(vendor, seconds, why):
+                self._output.line(f"waiting {seconds:.0f} s for {vendor}: {why}", style="yellow")
+            case Notice(text):
+                self._output.line(f"note: {text}", style="yellow")
+            case _:
+                pass
+
+    def finished(self, event: StepFinished) -> None:
+        if event.kind in QUIET and event.outcome == "done" and not self._output.verbose:
+            return
+        mark, style = {"done": ("✓", "green"), "failed": ("✗", "bold red")}.get(event.outcome, ("-", "dim"))
+        title = TITLES.get(event.kind, event.kind) if event.outcome == "done" else event.kind
+        if event.outcome == "cancelled":
+            title = f"{event.kind} not finished"
+        detail = f": {event.detail}" if event.detail else ""
+        self._output.line(f"  {mark} {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)", style=style)
+
+
+class _Live:
+    """A line for each app that is being worked on, above a bar for the whole; finished steps scroll by."""
+
+    def __init__(self, output: Output) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._tell = _Teller(output)
+        self._progress: Progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}", style="dim"),
+            TimeElapsedColumn(),
+            console=output.console,
+            transient=True,
+        )
+        self._whole: TaskID | None = None
+        self._steps: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                name = f"{event.kind} to {event.environment}"
+                self._whole = self._progress.add_task(name, total=event.steps, text="")
+            case StepStarted(step, kind, app):
+                if kind not in QUIET:
+                    self._steps[step] = self._progress.add_task(f"{app:<12} {kind}", total=None, text="")
+            case StepProgress(step, text):
+                if step in self._steps:
+                    self._progress.update(self._steps[step], text=text)
+            case StepFinished():
+                self._finish(event)
+            case RunFinished():
+                pass
+            case _:
+                self._tell(event)
+
+    def _finish(self, event: StepFinished) -> None:
+        if event.step in self._steps:
+            self._progress.remove_task(self._steps.pop(event.step))
+        if self._whole is not None and event.outcome == "done":
+            self._progress.advance(self._whole)
+        self._tell.finished(event)

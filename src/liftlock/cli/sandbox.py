@@ -1,0 +1,55 @@
+"""`liftlock sandbox` and `liftlock demo`: the embedded cloud, from the extra `liftlock[sandbox]`."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from pathlib import Path
+
+from liftlock.cli.session import Common
+
+
+def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool) -> int:
+    """Run the sandbox until it is stopped; print the variables that point a client at it.
+
+    With `--config FILE`, the Heroku apps, sites and repositories that the project names are made.
+    """
+    from liftlock.demo.acts import missing_extra
+    from liftlock.demo.sandbox_process import environment, shell_exports, start_sandbox
+    from liftlock.demo.workspace import world
+
+    if (absent := missing_extra()) is not None:
+        raise absent
+    output = common.output()
+    project = common.project() if common.config else None
+    with tempfile.TemporaryDirectory(prefix="liftlock-sandbox-") as temporary:
+        sandbox = start_sandbox((state or Path(temporary)).resolve(), port, modelled)
+        with sandbox:
+            if project is not None:
+                sandbox.request("PUT", "/_sandbox/world", world(project, sandbox.base))
+            variables = environment(sandbox)
+            if common.json:
+                output.document({"base": sandbox.base, "pid": sandbox.pid, "environment": variables})
+            else:
+                output.line(f"# The sandbox runs at {sandbox.base}/_sandbox/ until Ctrl-C.")
+                output.line("# In another terminal:")
+                output.line(shell_exports(variables).rstrip())
+            # Not `process.wait()`: a signal must reach the `with` above, which stops the sandbox.
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            try:
+                if sandbox.process is not None:
+                    sandbox.process.wait()
+            except KeyboardInterrupt:
+                output.line("# stopped")
+                return 0
+    output.line("# The sandbox has ended by itself.")
+    return 1
+
+
+def run_demo(*, keep: bool) -> int:
+    """Play the demo; 0 when every act went as it should."""
+    from liftlock.demo import acts
+
+    if (absent := acts.missing_extra()) is not None:
+        raise absent
+    return acts.run(keep=keep)

@@ -1,0 +1,93 @@
+"""What every command shares: the project, its adapters, signals, and errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+from cyclopts import Parameter
+
+from liftlock.cli.output import Output
+from liftlock.engine.execute import StopRequest
+from liftlock.errors import Interrupted
+from liftlock.model import Project
+from liftlock.ports import Adapters
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Options that every command takes."""
+
+    config: Annotated[str, Parameter(help="The project's file [default: liftlock.toml, here or above].")] = ""
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON document on standard output.")] = False
+    no_color: Annotated[bool, Parameter(negative="", help="No colours; NO_COLOR does the same.")] = False
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="", help="Say more.")] = False
+    debug: Annotated[bool, Parameter(negative="", help="Show tracebacks of defects.")] = False
+
+    def output(self, *, events: bool = False) -> Output:
+        return Output(as_json=self.json, events=events, color=not self.no_color, verbose=self.verbose)
+
+    def project(self) -> Project:
+        """The project of `--config`, or of the nearest liftlock.toml at or above this folder."""
+        from liftlock.config import find, load
+
+        path = Path(self.config) if self.config else find(Path.cwd())
+        return load(path, os.environ)
+
+
+@asynccontextmanager
+async def opened(project: Project, output: Output) -> AsyncIterator[Adapters]:
+    """The project's adapters; a wait for a vendor's limit is shown while it lasts."""
+    from liftlock.wiring import open_project
+
+    def waiting(vendor: str, seconds: float, why: str) -> None:
+        output.line(f"waiting {seconds:.0f} s for {vendor}: {why}", style="yellow")
+
+    async with open_project(project, on_wait=waiting) as adapters:
+        yield adapters
+
+
+async def until_signalled(work: Callable[[StopRequest], Awaitable[int]], output: Output) -> int:
+    """Run `work`, which heeds a `StopRequest`; returns its exit code.
+
+    The first SIGINT or SIGTERM asks it to stop: nothing new is started, what is in flight is
+    settled and undone. The second abandons it as it stands, and says so.
+    """
+    stop = StopRequest()
+    received: list[signal.Signals] = []
+    code = 1
+    async with anyio.create_task_group() as tasks:
+
+        async def listen() -> None:
+            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+                async for number in signals:
+                    received.append(signal.Signals(number))
+                    if len(received) > 1:
+                        tasks.cancel_scope.cancel()
+                        return
+                    output.line(
+                        f"{received[0].name}: starting nothing new, and putting back what was switched."
+                        " Once more to leave it as it stands.",
+                        style="yellow",
+                    )
+                    stop.ask(f"interrupted by {received[0].name}")
+
+        tasks.start_soon(listen)
+        code = await work(stop)
+        tasks.cancel_scope.cancel()
+    if len(received) > 1:
+        raise Interrupted(
+            f"Left as it stands after a second {received[1].name}: the promotion's record stays open.",
+            signal_number=received[0],
+            hint="See what runs with: liftlock status. Then: liftlock resume ENV",
+        )
+    if received and code in {0, 1} and stop.asked:
+        return code if code == 0 else 128 + received[0]
+    return code

@@ -1,0 +1,353 @@
+"""A run keeps the promises whatever fails in it: on a virtual clock, with a platform that fails on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import anyio
+import pytest
+import trio.testing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from liftlock.engine.events import Event, RunFinished, StepFinished
+from liftlock.engine.execute import StopRequest
+from liftlock.engine.run import Ending, Result, Run, Standing
+from liftlock.errors import BackupFailed, LiftlockError
+from liftlock.ledgers.memory import Memory
+from liftlock.model import App, Database, Deployment, Intent, Kind, Known, State, Undo
+from liftlock.planning.make import make_plan
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters, NewDeployment
+from tests.doubles import (
+    FakeClock,
+    FakeDatabases,
+    FakeNotifier,
+    FakePlatform,
+    NoSourceCode,
+    app_of,
+    crash,
+    observation,
+    project_of,
+    refusal,
+    release,
+    seen,
+)
+
+
+class RefusingMemory(Memory):
+    """A ledger that counts its records, and refuses those of some apps."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeClock())
+        self.refuse_records_of: set[str] = set()
+        self.recorded: list[str] = []
+
+    async def record(self, new: NewDeployment, intent: Intent) -> Deployment:
+        if new.app in self.refuse_records_of:
+            raise LiftlockError(f"GitHub answered 500 for {new.app}.")
+        self.recorded.append(new.app)
+        return await super().record(new, intent)
+
+
+@dataclass
+class World:
+    """A project whose every app is to go from version a to version b in staging."""
+
+    apps: list[App]
+    settle_s: float = 0.0
+    platform: FakePlatform = field(default_factory=FakePlatform)
+    notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.project = project_of(*self.apps, settle_s=self.settle_s)
+        self.ledger = RefusingMemory()
+        self.databases = FakeDatabases(self.platform)
+        self.stop = StopRequest()
+        for app in self.apps:
+            self.platform.runs[app.name, "staging"] = Known(release(app.name, "a").artifacts, marker="v1")
+        self.adapters = Adapters(
+            {"fake": self.platform},
+            self.ledger,
+            {"fake": self.databases},
+            [self.notifier],
+            NoSourceCode(),
+            FakeClock(),
+        )
+
+    def plan(self) -> Plan:
+        observed = [
+            seen(
+                a.name,
+                wanted=release(a.name, "b"),
+                runs=self.platform.runs[a.name, "staging"],
+                recorded=release(a.name, "a"),
+                databases=(Database(f"db-{a.name}", a.name, "staging", "fake"),),
+            )
+            for a in self.apps
+        ]
+        return make_plan(
+            self.project, observation(*observed), kind=Kind.PROMOTION, environment="staging", source="dev"
+        )
+
+    async def run(self, *, undo: bool = True) -> Result:
+        run = Run(
+            self.project,
+            self.plan(),
+            self.adapters,
+            key="key",
+            emit=self.events.append,
+            stop=self.stop,
+            undo_on_failure=undo,
+        )
+        return await run.run()
+
+    def play(self, *, undo: bool = True) -> Result:
+        """Run on trio's virtual clock: waiting costs nothing."""
+        clock = trio.testing.MockClock(autojump_threshold=0)
+
+        async def main() -> Result:
+            return await self.run(undo=undo)
+
+        return anyio.run(main, backend="trio", backend_options={"clock": clock})
+
+    def versions(self) -> dict[str, str]:
+        """By app, the version that staging runs: a, b, or ? for something else."""
+        found = {}
+        for app in self.apps:
+            artifacts = self.platform.runs[app.name, "staging"].artifacts
+            known = {v: release(app.name, v).artifacts for v in "ab"}
+            found[app.name] = next((v for v, a in known.items() if a == artifacts), "?")
+        return found
+
+    @property
+    def records(self) -> int:
+        return len(set(self.ledger.recorded))
+
+    def did(self, verb: str) -> list[str]:
+        return [app for what, app in self.platform.log if what == verb]
+
+
+def observatory() -> World:
+    return World(
+        [
+            app_of("SSO", backup=True),
+            app_of("ITC"),
+            app_of("ODB", ["SSO"], backup=True),
+            app_of("Explore", ["SSO", "ITC", "ODB"]),
+        ]
+    )
+
+
+def test_all_apps_are_lifted_in_order_and_then_recorded() -> None:
+    world = observatory()
+    result = world.play()
+    assert Ending.SUCCEEDED is result.ending
+    assert world.versions() == {"SSO": "b", "ITC": "b", "ODB": "b", "Explore": "b"}
+    assert world.records == 4
+    log = world.platform.log
+    assert log.index(("settle done", "SSO")) < log.index(("release", "ODB"))
+    assert world.did("release")[-1] == "Explore"
+    assert world.notifier.told[0].outcome == "succeeded"
+
+
+@pytest.mark.promise("P2")
+def test_nothing_is_released_when_a_backup_fails() -> None:
+    world = observatory()
+    world.platform.fails["backup", "ODB"] = BackupFailed("The backup of ODB failed.")
+    result = world.play()
+    assert Ending.FAILED is result.ending
+    assert world.did("release") == []
+    assert world.records == 0
+
+
+@pytest.mark.promise("P2")
+def test_an_empty_backup_does_not_count() -> None:
+    world = observatory()
+    world.databases.size_bytes = 0
+    assert Ending.FAILED is world.play().ending
+    assert world.did("release") == []
+
+
+@pytest.mark.promise("P2")
+def test_a_release_waits_for_the_slowest_backup() -> None:
+    world = observatory()
+    world.platform.takes_s = {"backup": 600.0, "stage": 1.0}
+    world.play()
+    log = world.platform.log
+    last_backup = max(i for i, (verb, _) in enumerate(log) if verb == "backup done")
+    assert last_backup < min(i for i, (verb, _) in enumerate(log) if verb == "release")
+
+
+@pytest.mark.promise("P4")
+def test_a_crash_puts_every_switched_app_back_in_reverse_order() -> None:
+    world = observatory()
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    result = world.play()
+    assert (result.ending, result.exit_code) == (Ending.FAILED, 1)
+    assert world.versions() == {"SSO": "a", "ITC": "a", "ODB": "a", "Explore": "a"}
+    assert world.records == 0
+    assert world.did("restore")[0] == "Explore"
+    assert world.did("restore").index("ODB") < world.did("restore").index("SSO")
+    assert "web of Explore crashed" in str(result.cause)
+
+
+@pytest.mark.promise("P4")
+def test_a_refused_release_that_switched_nothing_is_not_restored() -> None:
+    world = observatory()
+    world.platform.fails["release", "SSO"] = refusal("SSO")
+    result = world.play()
+    assert Ending.FAILED is result.ending
+    assert "SSO" not in world.did("restore")
+
+
+@pytest.mark.promise("P4")
+def test_a_failed_release_that_switched_all_the_same_is_restored() -> None:
+    world = observatory()
+    world.platform.fails["release", "SSO"] = refusal("SSO")
+    world.platform.switched_anyway.add("SSO")
+    assert Ending.FAILED is world.play().ending
+    assert world.versions()["SSO"] == "a"
+
+
+@pytest.mark.promise("P4")
+def test_an_app_that_cannot_be_put_back_is_reported_app_by_app() -> None:
+    world = observatory()
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    world.platform.fails["restore", "ODB"] = refusal("ODB")
+    result = world.play()
+    assert (result.ending, result.exit_code) == (Ending.MIXED, 6)
+    assert Standing.NEW is result.apps["ODB"]
+    assert Standing.OLD is result.apps["SSO"]
+
+
+def test_past_the_point_of_no_return_nothing_is_put_back() -> None:
+    world = World([app_of("ODB", backup=True, undo=Undo.NEVER), app_of("Explore", ["ODB"])])
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    result = world.play()
+    assert result.exit_code == 6
+    assert world.did("restore") == []
+    assert any("ODB is past the point of no return" in n and "b001" in n for n in result.notes)
+
+
+def test_a_failure_before_the_point_of_no_return_is_still_undone() -> None:
+    world = World([app_of("ODB", undo=Undo.NEVER), app_of("SSO"), app_of("ITC")])
+    world.platform.fails["settle", "ITC"] = crash("ITC")
+    assert world.play().exit_code == 1
+    assert "ODB" not in world.did("release")
+
+
+def test_on_failure_stop_leaves_everything_as_it_stands() -> None:
+    world = observatory()
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    result = world.play(undo=False)
+    assert (result.exit_code, world.did("restore")) == (6, [])
+
+
+@pytest.mark.promise("P1")
+def test_a_failing_record_leaves_healthy_apps_and_says_so() -> None:
+    world = observatory()
+    world.ledger.refuse_records_of = {"ODB"}
+    result = world.play()
+    assert (result.ending, result.exit_code) == (Ending.UNRECORDED, 6)
+    assert {"b"} == set(world.versions().values())
+    assert any("ODB runs and is healthy, but its record was not written" in n for n in result.notes)
+
+
+def test_a_silent_notifier_never_fails_a_promotion() -> None:
+    world = observatory()
+    world.notifier.error = LiftlockError("Slack answered 404 channel_not_found.")
+    result = world.play()
+    assert Ending.SUCCEEDED is result.ending
+    assert result.notes == ("slack was not told: Slack answered 404 channel_not_found.",)
+
+
+@pytest.mark.parametrize("verb", ["stage", "backup", "release", "settle"])
+@pytest.mark.promise("P4")
+def test_an_interruption_settles_what_is_in_flight_and_undoes(verb: str) -> None:
+    world = observatory()
+    world.platform.takes_s[verb] = 100.0
+
+    async def main() -> Result:
+        async with anyio.create_task_group() as tasks:
+
+            async def interrupt() -> None:
+                await anyio.sleep(50)
+                world.stop.ask("interrupted by SIGINT")
+
+            tasks.start_soon(interrupt)
+            return await world.run()
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    result = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    assert (result.ending, result.interrupted) == (Ending.FAILED, "interrupted by SIGINT")
+    assert {"a"} == set(world.versions().values())
+    assert world.records == 0
+    if result.intent is not None:
+        assert State.FAILURE is anyio.run(world.ledger.intents, "staging", 1)[0].state
+
+
+def test_independent_apps_are_switched_at_once() -> None:
+    world = World([app_of(f"A{i}") for i in range(20)])
+    world.platform.takes_s = {"release": 10.0, "settle": 5.0}
+    result = world.play()
+    assert pytest.approx(result.elapsed_s) == 15.0
+
+
+def test_a_lane_limits_how_many_run_at_once() -> None:
+    world = World([app_of(f"A{i}") for i in range(8)])
+    world.platform.concurrency = 2
+    world.platform.takes_s = {"release": 10.0}
+    assert world.play().elapsed_s >= 40.0
+
+
+def test_every_started_step_finishes_in_the_stream() -> None:
+    world = observatory()
+    world.platform.fails["settle", "ODB"] = crash("ODB")
+    world.play()
+    finished = [e.step for e in world.events if isinstance(e, StepFinished)]
+    assert len(finished) == len(set(finished))
+    assert isinstance(world.events[-1], RunFinished)
+
+
+VERBS = ("stage", "backup", "release", "settle", "restore")
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@given(st.data())
+@pytest.mark.promise("P4")
+def test_whatever_fails_the_environment_is_whole_or_it_is_said(data: st.DataObject) -> None:
+    """P1, P2, P4: with any set of failures, checked from what the platform saw."""
+    count = data.draw(st.integers(1, 6))
+    names = [f"A{i}" for i in range(count)]
+    apps = []
+    for i, name in enumerate(names):
+        after = data.draw(st.lists(st.sampled_from(names[:i]), unique=True)) if i else []
+        undo = data.draw(st.sampled_from([Undo.SAFE, Undo.SAFE, Undo.NEVER]))
+        apps.append(app_of(name, after, backup=data.draw(st.booleans()), undo=undo))
+    world = World(apps)
+    failing = data.draw(st.sets(st.tuples(st.sampled_from(VERBS), st.sampled_from(names)), max_size=4))
+    for verb, app in failing:
+        world.platform.fails[verb, app] = refusal(app)
+    world.platform.switched_anyway = data.draw(st.sets(st.sampled_from(names)))
+    world.platform.takes_s = {v: data.draw(st.sampled_from([0.0, 1.0, 7.0])) for v in VERBS}
+
+    result = world.play()
+
+    versions = set(world.versions().values())
+    match result.exit_code:
+        case 0:
+            assert {"b"} == versions
+            assert count == world.records
+        case 1:
+            assert {"a"} == versions
+            assert world.records == 0
+        case code:
+            assert code == 6
+            assert world.records == 0
+    owed = {a.name for a in apps if a.backup}
+    if world.did("release"):
+        first_release = next(i for i, (verb, _) in enumerate(world.platform.log) if verb == "release")
+        done = {app for verb, app in world.platform.log[:first_release] if verb == "backup done"}
+        assert owed <= done
