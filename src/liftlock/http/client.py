@@ -200,7 +200,7 @@ class Http:
         )
 
     def _url(self, method: str, path: str) -> str:
-        if path.startswith("/"):
+        if not path or path[0] in "/?":
             return self.base + path
         if path.startswith(("http://", "https://")) and origin_of(path) in self._trusted:
             return path
@@ -219,10 +219,10 @@ class Http:
         waited = 0.0
         while True:
             waited += await self._waits.turn(call.method, call.url)
-            tries += 1
             try:
                 answer, response = await self._attempt(call, keep_open)
             except (httpx2.TransportError, OSError) as error:
+                tries += 1
                 if tries >= TRIES or not self._may_try_again(call, error):
                     raise self._broken(call, error) from error
                 await anyio.sleep(_backoff(tries))
@@ -238,6 +238,7 @@ class Http:
                 if pause.seconds < FIRST_BACKOFF_S:  # a server that says "0" must not be hammered
                     await anyio.sleep(_backoff(min(limits, 8)))
                 continue
+            tries += 1
             refusal = failure(answer)
             if not call.may_repeat:
                 refusal.retryable = False

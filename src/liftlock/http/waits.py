@@ -6,7 +6,7 @@ import anyio
 
 from liftlock.errors import RateLimited
 from liftlock.http.answers import Answer, vendor_name
-from liftlock.http.limits import Pause
+from liftlock.http.limits import Pause, pause_when_nearly_spent
 from liftlock.http.pace import Pace
 from liftlock.http.redaction import safe_address
 from liftlock.ports import WaitNotice
@@ -43,7 +43,7 @@ class Waits:
         """Take notice of what an answer says of limits that are not spent yet."""
         if self._pace is not None and not self._pace.on and "x-ratelimit-limit" in answer.headers:
             self._pace.on = True
-        pause = pause_when_nearlyspent(answer)
+        pause = pause_when_nearly_spent(answer)
         if pause is not None and answer.status != 429:
             self._hold(pause)
 
