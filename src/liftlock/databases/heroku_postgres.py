@@ -134,11 +134,9 @@ class HerokuPostgres:
     async def _names_of(self, database: Database) -> frozenset[str]:
         """One billing app may pay for several databases, and its list names them by attachment."""
         if database.id not in self._names:
-            answer = await self._context.http("heroku").request(
-                "GET", f"/addons/{database.id}/addon-attachments", headers=ACCEPT
-            )
-            names = [_names(attachment) for attachment in _objects(answer)]
-            self._names[database.id] = frozenset().union(*names)
+            path = f"/addons/{database.id}"
+            answer = await self._context.http("heroku").request("GET", path, headers=ACCEPT)
+            self._names[database.id] = _addon_names(answer.object())
         return self._names[database.id]
 
     async def _adopted(self, database: Database, not_before: datetime) -> Transfer | None:
@@ -237,9 +235,12 @@ def _objects(answer: Answer) -> list[dict[str, Any]]:
 
 def _names(attachment: Mapping[str, Any]) -> frozenset[str]:
     """What a list of backups may call this attachment's database."""
-    names = {field(attachment, "name", str), optional(attachment, "addon.name", str) or ""}
-    variables = optional(attachment, "addon.config_vars", list) or ()
-    names |= {str(variable).removesuffix("_URL") for variable in variables}
+    return _addon_names(field(attachment, "addon", dict)) | {field(attachment, "name", str).upper()}
+
+
+def _addon_names(addon: Mapping[str, Any]) -> frozenset[str]:
+    variables = optional(addon, "config_vars", list) or ()
+    names = {optional(addon, "name", str) or "", *(str(each).removesuffix("_URL") for each in variables)}
     return frozenset(name.upper() for name in names if name)
 
 

@@ -42,8 +42,8 @@ class Shelf:
     """The project's images in Heroku's registry and in its archive."""
 
     context: Context
-    _copyable: dict[tuple[str, str], RegistryImage] = field(default_factory=dict)
-    """By target's name and image id, what `locate` found to copy."""
+    _copyable: dict[tuple[str, str, str], RegistryImage] = field(default_factory=dict)
+    """By target's name, process type and image id, what `locate` found to copy."""
 
     @property
     def images(self) -> Images:
@@ -60,65 +60,49 @@ class Shelf:
         return f"{archive}/{target.app.lower()}/{process_type}" if archive else ""
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
-        """Look for every distinct image at once: two round trips at most, usually one."""
-        parts: dict[str, list[str]] = {}
-        for process_type, artifact in sorted(release.artifacts.items()):
-            parts.setdefault(str(artifact), []).append(process_type)
-        sought = [release.artifacts[types[0]] for types in parts.values()]
-        groups = list(parts.values())
-        finds = await together(
-            *(
-                partial(self._find, target, release.commit, artifact, types, source)
-                for artifact, types in zip(sought, groups, strict=True)
-            )
-        )
+        """Look for every image at once: one round trip where the target has the commit's tag, else two."""
+        types = sorted(release.artifacts)
+        finds = await together(*(partial(self._find, target, release, each, source) for each in types))
         where: dict[str, str] = {}
         resolved: dict[str, Artifact] = {}
         notes: list[str] = []
-        for artifact, types, find in zip(sought, groups, finds, strict=True):
-            names = ", ".join(types)
+        for process_type, find in zip(types, finds, strict=True):
+            artifact = release.artifacts[process_type]
             if find.image_id is None and not find.trouble:
-                return self._missing(target, release, source, names, artifact)
+                return self._missing(target, release, source, process_type)
             if find.image_id is None:
-                notes.append(f"{names}: could not be looked at ({find.trouble[0]})")
-            if find.image is not None and find.image_id is not None:
-                self._copyable[target.name, find.image_id.value] = find.image
-            for process_type in types:
-                where[process_type] = find.where or "unproved"
-                resolved[process_type] = find.image_id or ImageId(str(artifact))
+                notes.append(f"{process_type}: its image could not be looked at ({find.trouble[0]})")
+            elif find.image is not None:
+                self._copyable[target.name, process_type, find.image_id.value] = find.image
+            where[process_type] = find.where or "unproved"
+            resolved[process_type] = find.image_id or ImageId(str(artifact))
         return Located(Release(release.app, release.commit, resolved), where, "; ".join(notes))
 
-    async def _find(
-        self,
-        target: Target,
-        commit: str,
-        artifact: Artifact,
-        types: Sequence[str],
-        source: Target | None,
-    ) -> Find:
-        """The best place that has the image: the target under its commit's tag settles it at once."""
-        at_target = [self.repository(target.name, process_type) for process_type in types]
-        first = await self._look_up(at_target[0], commit, artifact, "target")
+    async def _find(self, target: Target, release: Release, process_type: str, source: Target | None) -> Find:
+        """The best place that has the image: its own repository, under the commit's tag, settles it at once.
+
+        Heroku releases an image for a process type only from that type's repository; the
+        repositories of other types that share the image are places to copy it from.
+        """
+        artifact = release.artifacts[process_type]
+        own = self.repository(target.name, process_type)
+        first = await self._look_up(own, release.commit, artifact, "target")
         if first.image_id is not None:
             return first
-        references = [commit, LATEST]
+        twins = [t for t, a in sorted(release.artifacts.items()) if a == artifact and t != process_type]
+        places = [(self.repository(target.name, twin), "source") for twin in twins]
+        if source is not None:
+            places += [(self.repository(source.name, each), "source") for each in (process_type, *twins)]
+        if self.context.project.archive:
+            places += [(self.archive(target, each), "archive") for each in (process_type, *twins)]
+        references = [release.commit, LATEST]
         if isinstance(artifact, RecordedId):
             references.append(artifact.value)  # it may be a manifest's digest
-        looks = [
-            partial(self._look_up, repository, reference, artifact, "target")
-            for repository in at_target
-            for reference in references
-            if (repository, reference) != (at_target[0], commit)
-        ]
-        looks += [partial(self._has_config, repository, artifact) for repository in at_target]
-        elsewhere: list[tuple[str, str]] = []
-        if source is not None:
-            elsewhere += [(self.repository(source.name, each), "source") for each in types]
-        if self.context.project.archive:
-            elsewhere += [(self.archive(target, each), "archive") for each in types]
+        looks = [partial(self._look_up, own, reference, artifact, "target") for reference in references[1:]]
+        looks.append(partial(self._has_config, own, artifact))
         looks += [
-            partial(self._look_up, repository, reference, artifact, place)
-            for repository, place in elsewhere
+            partial(self._look_up, repository, reference, artifact, where)
+            for repository, where in places
             for reference in references
         ]
         finds = await together(*looks)
@@ -142,17 +126,14 @@ class Shelf:
             return Find(trouble=(error.message,))
         return Find(image_id, "target") if found else Find()
 
-    def _missing(
-        self, target: Target, release: Release, source: Target | None, names: str, artifact: Artifact
-    ) -> Missing:
-        repository = self.repository(target.name, names.partition(",")[0])
+    def _missing(self, target: Target, release: Release, source: Target | None, process_type: str) -> Missing:
         places = [f"{target.name}'s repository"]
         places += [f"{source.name}'s"] if source else []
         places += ["the archive"] if self.context.project.archive else []
         return Missing(
-            f"{release.app}'s image of {names} ({artifact}) is not in {', '.join(places)}, "
-            f"under the tag {release.commit[:12]}…, as latest or by its id.",
-            hint=f"Push it again: docker push {repository}:{release.commit}",
+            f"{release.app}'s image of {process_type} ({release.artifacts[process_type]}) is not in "
+            f"{', '.join(places)}, under the tag {release.commit[:12]}…, as latest or by its id.",
+            hint=f"Push it again: docker push {self.repository(target.name, process_type)}:{release.commit}",
         )
 
     async def stage(
@@ -174,9 +155,9 @@ class Shelf:
     ) -> None:
         artifact = release.artifacts[process_type]
         repository = self.repository(target.name, process_type)
-        image = self._copyable.get((target.name, str(artifact)))
+        image = self._copyable.get((target.name, process_type, str(artifact)))
         if image is None:  # located by another process, before a crash
-            find = await self._find(target, release.commit, artifact, [process_type], source)
+            find = await self._find(target, release, process_type, source)
             if find.where == "target":
                 return
             if find.image is None:

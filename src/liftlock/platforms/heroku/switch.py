@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -74,6 +74,8 @@ class Switcher:
         switched = Switched(Switch(current.marker if current else ""))
         if wanted and not _runs(formation, releases, wanted):
             switched = await self._update(self._updates(wanted, formation, scale or {}), wanted, before)
+            if wanted.keys() - formation.keys():  # how a new process type is scaled shows only afterwards
+                switched = replace(switched, formation=None)
         if extra:
             switched = await self._remove(extra)
         return switched
