@@ -32,10 +32,13 @@ class Pace:
     def __init__(self, windows: Sequence[Window] = GITHUB_WRITES) -> None:
         self.windows = tuple(windows)
         self.on = False
-        self._slots: deque[float] = deque(maxlen=max(window.most for window in windows))
+        self._longest_s = max(window.seconds for window in windows)
+        self._slots: deque[float] = deque()
 
     def reserve(self, now: float) -> float:
         """Take the next free slot; returns its time, `now` or later."""
+        while self._slots and self._slots[0] + self._longest_s + MARGIN_S <= now:
+            self._slots.popleft()
         slot = self.peek(now)
         self._slots.append(slot)
         return slot
