@@ -43,6 +43,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
+## Write the generated reference pages anew
+docs: $(VENV)/.dev $(VENV)/.project
+	$(BIN)/python scripts/reference.py
+
 ## Measure promotions and the engine, and print the ratios
 bench: $(VENV)/.dev $(VENV)/.project
 	$(BIN)/python -m benchmarks.promotion

@@ -1,0 +1,108 @@
+"""What the ledger and the reader of commits send to GitHub, and what the sandbox answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from liftlock.model import Backup, ImageId, Kind, Release, State
+from liftlock.ports import NewDeployment, NewIntent
+from tests.contract.conftest import COMMITS, Stage
+
+pytestmark = pytest.mark.anyio
+
+WEB, WORKER = ImageId("sha256:" + "a" * 64), ImageId("sha256:" + "b" * 64)
+RELEASE = Release("SSO", COMMITS[0], {"web": WEB, "worker": WORKER})
+AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BACKUP = Backup("b001", "postgresql-curly-1", "SSO", "heroku", 4096, AT, AT)
+INTENT = NewIntent(
+    key="0123456789abcdef",
+    kind=Kind.PROMOTION,
+    environment="staging",
+    source="dev",
+    plan_digest="sha256:" + "c" * 64,
+    releases={"SSO": RELEASE},
+    replaced={},
+    before={"SSO": {"web": WORKER}},
+)
+
+
+async def test_a_promotion_s_records_are_as_github_describes_them(stage: Stage) -> None:
+    ledger = stage.adapters.ledger
+    assert await ledger.account() == "owner"
+    intent = await ledger.open_intent(INTENT)
+    assert (await ledger.open_intent(INTENT)).id == intent.id
+    new = NewDeployment(
+        app="SSO",
+        environment="staging",
+        release=RELEASE,
+        promotion=intent.id,
+        kind=Kind.PROMOTION,
+        source_environment="dev",
+        backups=(BACKUP,),
+        description="lifted from dev",
+    )
+    first = await ledger.record(new, intent)
+    await ledger.mark(first, State.SUCCESS, "x" * 300)
+    await ledger.close_intent(intent, State.SUCCESS, "done")
+
+    later = replace(INTENT, key="fedcba9876543210", releases={"SSO": replace(RELEASE, commit=COMMITS[1])})
+    second = await ledger.open_intent(later)
+    await ledger.record(replace(new, promotion=second.id, replaced=first.id), second)
+    await ledger.mark(first, State.INACTIVE)
+
+    records = ledger.read("staging", ["SSO", "Explore"])
+    assert set(await records.newest()) == {"SSO"}
+    assert set(await records.recorded()) >= {"SSO"}
+    assert [each.id for each in await records.open_intents()] == [second.id]
+    assert len(await ledger.intents(None, 10)) == 2
+    assert len(await ledger.deployments("staging", "SSO", 10)) == 2
+    assert {method for method, _ in stage.recorder.seen("github")} >= {"GET", "POST"}
+
+
+async def test_commits_are_read_as_github_describes_them(stage: Stage) -> None:
+    source_code = stage.adapters.source_code
+    commit = await source_code.commit("example/services", COMMITS[1])
+    assert commit is not None
+    assert commit.subject == "Change 1"
+    assert await source_code.commit("example/services", "f" * 40) is None
+    await source_code.compare_url("example/services", COMMITS[0], COMMITS[2])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/repos/example/services/compare/{COMMITS[0]}...{COMMITS[2]}",
+        f"/repos/example/services/git/commits/{COMMITS[0]}",
+        "/repos/example/services",
+        "/repos/example/nothing",
+        "/repos/example/services/git/ref/heads/main",
+        "/repos/example/services/git/matching-refs/heads/",
+        "/repos/example/services/git/ref/heads/nothing",
+        "/rate_limit",
+    ],
+)
+async def test_what_later_commands_will_ask_is_answered_as_github_describes_it(
+    stage: Stage, path: str
+) -> None:
+    await stage.client.get(path, headers={"authorization": "Bearer owner"})
+
+
+async def test_refs_as_leases_are_as_github_describes_them(stage: Stage) -> None:
+    async def ask(method: str, path: str, document: object = None) -> int:
+        answer = await stage.client.request(
+            method,
+            f"/repos/example/services/git/{path}",
+            json=document,
+            headers={"authorization": "Bearer owner"},
+        )
+        return answer.status_code
+
+    ref = {"ref": "refs/liftlock/staging", "sha": COMMITS[0]}
+    assert await ask("POST", "refs", ref) == 201
+    assert await ask("POST", "refs", ref) == 422
+    assert await ask("PATCH", "refs/liftlock/staging", {"sha": COMMITS[1], "force": False}) == 200
+    assert await ask("PATCH", "refs/liftlock/staging", {"sha": COMMITS[0], "force": False}) == 422
+    assert await ask("DELETE", "refs/liftlock/staging") == 204
