@@ -10,12 +10,22 @@ for one answer less.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from liftlock.errors import UsageError
-from liftlock.ledgers.github_deployments import LOOKS_S, PER_PAGE, Deployments, Entry, Find, Page, Status, cut
+from liftlock.ledgers.github_deployments import (
+    LOOKS_S,
+    PER_PAGE,
+    Deployments,
+    Entry,
+    Find,
+    Page,
+    Status,
+    Walk,
+    cut,
+)
 from liftlock.ledgers.looks import Once, at_once
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
 from liftlock.model import Deployment, Intent, Project, Recorded, RecordName, Release, State
@@ -101,21 +111,15 @@ class GitHubLedger:
 
     async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
         name = "" if environment is None else self.github_name(environment)
+        walk = self.deployments_api.walk(self.project.repository, name, INTENT_TASK)
         found: list[Entry] = []
-        async for entry in self.deployments_api.walk(self.project.repository, name, INTENT_TASK):
-            if len(found) == limit:
-                break
-            if self.concerns(entry, environment):
-                found.append(entry)
+        while len(found) < limit and (entries := await walk.take(limit - len(found))):
+            found += [entry for entry in entries if self.concerns(entry, environment)]
         return await self.with_states(found)
 
     async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
         name = self.record_name(app, environment)
-        found: list[Entry] = []
-        async for entry in self.deployments_api.walk(name.repository, name.environment, name.task):
-            if len(found) == limit:
-                break
-            found.append(entry)
+        found = await self.deployments_api.walk(name.repository, name.environment, name.task).take(limit)
         return await at_once([partial(self.judged, app, environment, entry) for entry in found])
 
     async def account(self) -> str:
@@ -265,7 +269,7 @@ class _GitHubRecords:
         self._api = ledger.deployments_api
         self._environment = environment
         self._apps = tuple(apps)
-        self._names = {
+        self._names: Mapping[str, RecordName] = {
             app: known.records[environment]
             for app in apps
             if (known := ledger.project.apps.get(app)) is not None and environment in known.records
@@ -276,11 +280,10 @@ class _GitHubRecords:
         self._open = Once(self._look_for_open)
 
     async def newest(self) -> Mapping[str, Deployment]:
-        histories = await self._histories()
         return {
-            app: self._ledger.deployment(app, self._environment, history.entries[0])
-            for app, history in histories.items()
-            if history.entries
+            app: self._ledger.deployment(app, self._environment, entry)
+            for app, (entry, _) in (await self._histories()).items()
+            if entry is not None
         }
 
     async def recorded(self) -> Mapping[str, Recorded]:
@@ -300,60 +303,38 @@ class _GitHubRecords:
     def _intents_place(self) -> tuple[str, str]:
         return self._ledger.project.repository, self._ledger.github_name(self._environment)
 
-    async def _gather(self) -> Mapping[str, _History]:
-        """Each app's newest entries; one that is not on the shared page is asked for by its task."""
+    async def _gather(self) -> Mapping[str, tuple[Entry | None, Walk]]:
+        """Each app's newest entry, and the way back from it.
+
+        One that is not on the page that it shares with others is asked for by its task.
+        """
         pages = await self._listings()
 
-        async def history(app: str, name: RecordName) -> _History:
-            shared = pages[name.repository, name.environment]
-            entries = [entry for entry in shared.entries if entry.task == name.task]
-            if entries or not shared.next:
-                return _History(entries, complete=not shared.next)
-            own = await self._api.page(name.repository, name.environment, name.task)
-            return _History(own.entries, complete=not own.next)
+        async def history(name: RecordName) -> tuple[Entry | None, Walk]:
+            place = name.repository, name.environment
+            walk = Walk.from_shared(self._api, pages[place], *place, name.task)
+            return await walk.newest(), walk
 
-        histories = await at_once([partial(history, app, name) for app, name in self._names.items()])
+        histories = await at_once([partial(history, name) for name in self._names.values()])
         return dict(zip(self._names, histories, strict=True))
 
     async def _judge_all(self) -> Mapping[str, Recorded]:
         histories = await self._histories()
-        judged = await at_once([partial(self._judge, app, history) for app, history in histories.items()])
+        judged = await at_once([partial(self._judge, app, walk) for app, (_, walk) in histories.items()])
         return {app: Recorded(None) for app in self._apps} | dict(zip(histories, judged, strict=True))
 
-    async def _judge(self, app: str, history: _History) -> Recorded:
+    async def _judge(self, app: str, walk: Walk) -> Recorded:
         """The newest record that counts: one look for most apps, more only while none counts."""
         failed: list[Deployment] = []
         at_a_time = 1
-        batch: list[Entry] = []
-        async for entry in self._all_of(app, history):
-            batch.append(entry)
-            if len(batch) < at_a_time:
-                continue
-            if (current := await self._first_that_counts(app, batch, failed)) is not None:
-                return Recorded(current, tuple(failed))
-            batch = []
+        while entries := await walk.take(at_a_time):
+            work = [partial(self._ledger.judged, app, self._environment, entry) for entry in entries]
+            for deployment in await at_once(work):
+                if deployment.counts:
+                    return Recorded(deployment, tuple(failed))
+                failed.append(deployment)
             at_a_time = min(2 * at_a_time, MOST_AT_ONCE)
-        return Recorded(await self._first_that_counts(app, batch, failed), tuple(failed))
-
-    async def _first_that_counts(
-        self, app: str, batch: Sequence[Entry], failed: list[Deployment]
-    ) -> Deployment | None:
-        work = [partial(self._ledger.judged, app, self._environment, entry) for entry in batch]
-        for deployment in await at_once(work):
-            if deployment.counts:
-                return deployment
-            failed.append(deployment)
-        return None
-
-    async def _all_of(self, app: str, history: _History) -> AsyncIterator[Entry]:
-        for entry in history.entries:
-            yield entry
-        if not history.complete:
-            seen = {entry.id for entry in history.entries}
-            name = self._names[app]
-            async for entry in self._api.walk(name.repository, name.environment, name.task):
-                if entry.id not in seen:
-                    yield entry
+        return Recorded(None, tuple(failed))
 
     async def _look_for_open(self) -> Sequence[Intent]:
         page = (await self._listings())[self._intents_place]
@@ -364,14 +345,6 @@ class _GitHubRecords:
         intents = await self._ledger.with_states(entries[:NEWEST_INTENTS])
         self._ledger.has_looked_at(self._environment)
         return [intent for intent in intents if intent.is_open]
-
-
-class _History:
-    """An app's entries as far as they were listed, newest first."""
-
-    def __init__(self, entries: Sequence[Entry], *, complete: bool) -> None:
-        self.entries = entries
-        self.complete = complete
 
 
 def _made_by(entry: Entry, intent: Intent, app: str) -> bool:

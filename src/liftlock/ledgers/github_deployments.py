@@ -7,7 +7,7 @@ Source: GitHub REST, "Deployments" and "Deployment statuses", API version 2022-1
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,18 +95,9 @@ class Deployments:
         """The page after that one, which must have a `next`."""
         return await self._page(repository, page.next, None)
 
-    async def walk(self, repository: str, environment: str = "", task: str = "") -> AsyncIterator[Entry]:
-        """All deployments, newest first, page by page as they are needed, none of them twice."""
-        seen: set[int] = set()
-        page = await self.page(repository, environment, task)
-        while True:
-            for entry in page.entries:
-                if entry.id not in seen:
-                    seen.add(entry.id)
-                    yield entry
-            if not page.next:
-                return
-            page = await self.after(repository, page)
+    def walk(self, repository: str, environment: str, task: str) -> Walk:
+        """All deployments of a task (in an environment), from the newest back."""
+        return Walk(self, repository, environment, task)
 
     async def statuses(self, repository: str, id: int) -> Sequence[Status]:  # noqa: A002 - GitHub's name
         """All statuses of a deployment, newest first."""
@@ -222,6 +213,52 @@ class Deployments:
         entries = [_entry(repository, _object(answer, one)) for one in answer.array()]
         entries.sort(key=lambda entry: (entry.created_at, entry.id), reverse=True)
         return Page(entries, _next(answer))
+
+
+class Walk:
+    """Deployments of one task, newest first, fetched page by page as they are needed, none twice."""
+
+    def __init__(self, api: Deployments, repository: str, environment: str, task: str) -> None:
+        self._api = api
+        self._place = repository, environment, task
+        self._page: Page | None = None
+        self._ready: list[Entry] = []
+        self._seen: set[int] = set()
+        self._complete = False
+
+    @classmethod
+    def from_shared(cls, api: Deployments, page: Page, repository: str, environment: str, task: str) -> Walk:
+        """A walk that begins with what a listing of all tasks showed already."""
+        walk = cls(api, repository, environment, task)
+        walk._add(entry for entry in page.entries if entry.task == task)
+        walk._complete = not page.next
+        return walk
+
+    async def newest(self) -> Entry | None:
+        """The newest one; it stays to be taken."""
+        await self._fetch(1)
+        return self._ready[0] if self._ready else None
+
+    async def take(self, count: int) -> Sequence[Entry]:
+        """The next `count` ones; fewer at the end."""
+        await self._fetch(count)
+        taken, self._ready = self._ready[:count], self._ready[count:]
+        return taken
+
+    async def _fetch(self, count: int) -> None:
+        while len(self._ready) < count and not self._complete:
+            if self._page is None:
+                self._page = await self._api.page(*self._place)
+            else:
+                self._page = await self._api.after(self._place[0], self._page)
+            self._add(self._page.entries)
+            self._complete = not self._page.next
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            if entry.id not in self._seen:
+                self._seen.add(entry.id)
+                self._ready.append(entry)
 
 
 ALWAYS: Mapping[str, Any] = {

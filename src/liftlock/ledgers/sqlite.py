@@ -46,6 +46,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
             finished_at TEXT, UNIQUE (project, key)
         )
         """,
+        "CREATE INDEX intents_of_project ON intents (project, id)",
         "CREATE INDEX intents_of_environment ON intents (project, environment, id)",
         """
         CREATE INDEX open_intents ON intents (project, environment, id)
@@ -71,8 +72,28 @@ MIGRATIONS: Sequence[Sequence[str]] = (
 Only ever add to it: files of every earlier version are in use.
 """
 
-_OPEN = "state IN ('in_progress', 'queued', 'pending')"
-_OF_APP = "project = ? AND environment = ? AND app = ?"
+# The indexes are named: without statistics SQLite takes a wider one, and reads more with every record.
+_INTENTS = "SELECT * FROM intents WHERE project = ? ORDER BY id DESC LIMIT ?"
+_INTENTS_OF_ENVIRONMENT = """
+    SELECT * FROM intents WHERE project = ? AND environment = ? ORDER BY id DESC LIMIT ?
+"""
+_OPEN_INTENTS = """
+    SELECT * FROM intents INDEXED BY open_intents
+    WHERE project = ? AND environment = ? AND state IN ('in_progress', 'queued', 'pending') ORDER BY id DESC
+"""
+_HISTORY = """
+    SELECT * FROM deployments INDEXED BY deployments_of_app
+    WHERE project = ? AND environment = ? AND app = ? ORDER BY id DESC LIMIT ?
+"""
+_CURRENT = """
+    SELECT * FROM deployments INDEXED BY deployments_that_count
+    WHERE project = ? AND environment = ? AND app = ? AND (reached_success OR state IS NULL)
+    ORDER BY id DESC LIMIT 1
+"""
+_SINCE = """
+    SELECT * FROM deployments INDEXED BY deployments_of_app
+    WHERE project = ? AND environment = ? AND app = ? AND id > ? ORDER BY id DESC
+"""
 
 
 class SqliteLedger:
@@ -161,17 +182,14 @@ class SqliteLedger:
         )
 
     async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
-        where, values = "project = ?", [self.project]
-        if environment is not None:
-            where, values = "project = ? AND environment = ?", [self.project, environment]
-        sql = f"SELECT * FROM intents WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
-        return [_intent(row) for row in await self.rows(sql, (*values, limit))]
+        if environment is None:
+            rows = await self.rows(_INTENTS, (self.project, limit))
+        else:
+            rows = await self.rows(_INTENTS_OF_ENVIRONMENT, (self.project, environment, limit))
+        return [_intent(row) for row in rows]
 
     async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
-        rows = await self.rows(
-            f"SELECT * FROM deployments WHERE {_OF_APP} ORDER BY id DESC LIMIT ?",  # noqa: S608
-            (self.project, environment, app, limit),
-        )
+        rows = await self.rows(_HISTORY, (self.project, environment, app, limit))
         return [_deployment(row) for row in rows]
 
     async def account(self) -> str:
@@ -251,23 +269,13 @@ class _SqliteRecords:
         return self._recorded
 
     async def open_intents(self) -> Sequence[Intent]:
-        rows = await self._ledger.rows(
-            f"SELECT * FROM intents WHERE project = ? AND environment = ? AND {_OPEN} ORDER BY id DESC",  # noqa: S608
-            (self._ledger.project, self._environment),
-        )
+        rows = await self._ledger.rows(_OPEN_INTENTS, (self._ledger.project, self._environment))
         return [_intent(row) for row in rows]
 
     async def _judge(self, app: str) -> Recorded:
         place = (self._ledger.project, self._environment, app)
-        current = await self._ledger.rows(
-            f"SELECT * FROM deployments WHERE {_OF_APP} AND (reached_success OR state IS NULL)"  # noqa: S608
-            " ORDER BY id DESC LIMIT 1",
-            place,
-        )
-        failed = await self._ledger.rows(
-            f"SELECT * FROM deployments WHERE {_OF_APP} AND id > ? ORDER BY id DESC",  # noqa: S608
-            (*place, current[0]["id"] if current else 0),
-        )
+        current = await self._ledger.rows(_CURRENT, place)
+        failed = await self._ledger.rows(_SINCE, (*place, current[0]["id"] if current else 0))
         return Recorded(
             _deployment(current[0]) if current else None, tuple(_deployment(row) for row in failed)
         )

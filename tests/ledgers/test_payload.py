@@ -1,0 +1,192 @@
+"""Payloads as GitHub holds them: what today's scripts read, and whatever else may stand there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liftlock import __version__
+from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
+from liftlock.model import CommitId, Kind, RecordedId, Release, SiteVersion
+from tests.ledgers.worlds import BACKUP, OBSERVATORY, RELEASES, image, new_deployment, new_intent
+
+WEB = "sha256:" + "a" * 64
+
+
+def test_a_record_holds_the_images_where_the_scripts_look_for_them() -> None:
+    assert record_payload(new_deployment(RELEASES["SSO"], "99")) == {
+        "docker_image_shas": {"web": WEB},
+        "liftlock": {
+            "format": 1,
+            "version": __version__,
+            "app": "SSO",
+            "promotion": "99",
+            "kind": "promotion",
+            "source": {"environment": "dev", "deployment": "16"},
+            "replaced": "15",
+            "backups": [
+                {
+                    "id": "b042",
+                    "database": "postgresql-curly-1",
+                    "app": "SSO",
+                    "service": "heroku",
+                    "size": 123456,
+                    "started": "2026-11-01T12:00:00+00:00",
+                    "finished": "2026-11-01T12:00:09.500000+00:00",
+                }
+            ],
+        },
+    }
+
+
+def test_a_site_and_a_command_have_no_images() -> None:
+    site = record_payload(new_deployment(RELEASES["Explore"], "99"))
+    assert "docker_image_shas" not in site
+    assert site["liftlock"]["site"] == {
+        "version": "sites/explore-gemini-dev/versions/7",
+        "content": "9" * 64,
+    }
+    assert record_payload(new_deployment(RELEASES["preferences"], "99"))["liftlock"]["commit"] == "3" * 40
+
+
+@pytest.mark.parametrize("app", sorted(RELEASES))
+def test_a_record_survives_the_way_to_json_and_back(app: str) -> None:
+    new = new_deployment(RELEASES[app], "99")
+    for payload in (
+        record_payload(new),
+        json.dumps(record_payload(new)),
+        json.dumps(json.dumps(record_payload(new))),
+    ):
+        data = read_record(json.loads(json.dumps(payload)))
+        assert data.artifacts == new.release.artifacts
+        assert (data.app, data.promotion, data.kind) == (app, "99", Kind.PROMOTION)
+        assert (data.source_environment, data.replaced, data.backups) == ("dev", "15", (BACKUP,))
+
+
+def test_an_id_that_nobody_resolved_stays_one_of_unknown_kind() -> None:
+    release = Release("SSO", "", {"web": RecordedId(WEB), "worker": image("b")})
+    data = read_record(record_payload(new_deployment(release, "99")))
+    assert data.artifacts == release.artifacts
+
+
+@pytest.mark.parametrize("record", OBSERVATORY["records"], ids=lambda record: record["why"])
+def test_records_of_todays_workflows_are_read(record: dict[str, Any]) -> None:
+    data = read_record(record["body"].get("payload", ""))
+    assert data.artifacts == {part: RecordedId(value) for part, value in record["artifacts"].items()}
+    assert (data.promotion, data.kind, data.backups) == ("", None, ())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        "",
+        "<html><body>502 Bad Gateway</body></html>",
+        "{",
+        "[" * 100_000,
+        "1" * 5_000,
+        [],
+        3,
+        {"docker_image_shas": None},
+        {"docker_image_shas": "sha256:" + "a" * 64},
+        {"docker_image_shas": ["sha256:" + "a" * 64]},
+        {"docker_image_shas": {"web": None}},
+        {"docker_image_shas": {"web": 5}},
+        {"docker_image_shas": {"web": "latest"}},
+        {"docker_image_shas": {"web": "a" * 64}},
+        {"docker_image_shas": {"web": "sha256:" + "A" * 64}},
+        {"docker_image_shas": {"web": "sha256:" + "a" * 64 + "\n"}},
+        {"docker_image_shas": {"": "sha256:" + "a" * 64}},
+        {"liftlock": "1"},
+        {"liftlock": {"format": 2, "commit": "3" * 40}},
+        {"liftlock": {"format": 1, "kind": "promotion", "site": {"version": 7}}},
+        {"liftlock": {"format": 1, "kind": "party", "commit": "3" * 40}},
+        {"liftlock": {"format": 1, "kind": "deploy", "commit": "3" * 40, "backups": [{"size": "big"}]}},
+    ],
+    ids=lambda payload: str(payload)[:40],
+)
+def test_a_malformed_payload_gives_a_record_without_artifacts(payload: Any) -> None:
+    assert read_record(payload).artifacts == {}
+    assert not read_intent(payload).readable
+
+
+def test_half_of_an_apps_images_is_none_of_them() -> None:
+    assert read_record({"docker_image_shas": {"web": WEB, "worker": 5}}).artifacts == {}
+
+
+def test_the_images_of_a_newer_format_are_those_of_another_tool() -> None:
+    payload = {"docker_image_shas": {"web": WEB}, "liftlock": {"format": 2}}
+    data = read_record(payload)
+    assert data.artifacts == {"web": RecordedId(WEB)}
+    assert data.promotion == ""
+
+
+def test_an_intent_survives_the_way_to_json_and_back() -> None:
+    new = new_intent(kind=Kind.ROLLBACK, reverts="7")
+    data = read_intent(json.dumps(intent_payload(new, "observatory")))
+    assert (data.readable, data.key, data.project) == (True, "key-1", "observatory")
+    assert (data.kind, data.environment, data.source, data.reverts) == (Kind.ROLLBACK, "staging", "dev", "7")
+    assert data.plan_digest == new.plan_digest
+    assert data.releases == RELEASES
+    assert data.before == new.before
+    assert data.replaced == new.replaced
+    assert data.overrides == new.overrides
+
+
+def test_an_intent_of_sixty_four_apps_stays_small() -> None:
+    """GitHub publishes no limit of a payload's size; this one stays below 64 KiB."""
+    parts = {part: image("a") for part in ("web", "worker")}
+    releases = {f"app-{n}": Release(f"app-{n}", "1" * 40, parts) for n in range(64)}
+    new = new_intent(releases=releases, before=dict.fromkeys(releases, parts))
+    assert len(json.dumps(intent_payload(new, "observatory"))) < 65_536
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(WEB),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "docker_image_shas",
+                    "liftlock",
+                    "format",
+                    "kind",
+                    "site",
+                    "version",
+                    "commit",
+                    "backups",
+                    "web",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=6,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_no_payload_is_an_error(payload: Any) -> None:
+    read_record(payload)
+    read_intent(payload)
+    read_record(json.dumps(payload))
+
+
+@given(st.dictionaries(st.sampled_from(["format", "kind", "releases", "before", "site", "backups"]), JSON))
+def test_no_content_of_our_own_part_is_an_error(ours: dict[str, Any]) -> None:
+    for payload in ({"liftlock": ours}, {"liftlock": {"format": 1, "kind": "deploy", **ours}}):
+        read_intent(payload)
+        for artifact in read_record(payload).artifacts.values():
+            assert isinstance(artifact, (SiteVersion, CommitId))
+
+
+@given(st.text())
+def test_no_text_is_an_error(payload: str) -> None:
+    assert read_record(payload).artifacts == {}

@@ -1,0 +1,242 @@
+"""Ledgers with a world behind them, all to be held to the same contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from liftlock.http import Http
+from liftlock.ledgers.github import GitHubLedger
+from liftlock.ledgers.github_deployments import Deployments
+from liftlock.ledgers.memory import Memory
+from liftlock.ledgers.sqlite import SqliteLedger
+from liftlock.model import (
+    App,
+    Artifacts,
+    Backup,
+    CommitId,
+    Environment,
+    ImageId,
+    Kind,
+    Project,
+    RecordName,
+    Release,
+    SiteVersion,
+    Target,
+)
+from liftlock.ports import Ledger, NewDeployment, NewIntent
+from liftlock.sandbox import Cloud, create_app
+
+FIXTURES = Path(__file__).parent / "fixtures"
+OBSERVATORY: dict[str, Any] = json.loads((FIXTURES / "observatory.json").read_text())
+COMMITS = ("1" * 40, "2" * 40, "3" * 40)
+BASE = "http://127.0.0.1:1"
+
+
+class Ticking:
+    """A clock that never tells the same time twice."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.time += timedelta(seconds=1)
+        return self.time
+
+
+def observatory() -> Project:
+    """The reference project, with the names that its records have had from before liftlock."""
+    environments = {
+        name: Environment(name, names=names) for name, names in OBSERVATORY["environments"].items()
+    }
+    apps = {}
+    for name, told in OBSERVATORY["apps"].items():
+        own = told.get("environment", {})
+        records = {
+            e.name: RecordName(
+                told["repository"], told["task"], own.get(e.name) or e.names.get("github", e.name)
+            )
+            for e in environments.values()
+        }
+        targets = {e: Target(name, e, told["platform"], f"{name.lower()}-{e}") for e in environments}
+        apps[name] = App(name, told["platform"], told["repository"], targets, records)
+    return Project(
+        name="observatory",
+        repository=OBSERVATORY["repository"],
+        ledger="github",
+        settle_s=0.0,
+        environments=environments,
+        apps=apps,
+        endpoints={},
+    )
+
+
+def image(letter: str) -> ImageId:
+    return ImageId("sha256:" + letter * 64)
+
+
+def containers(app: str = "SSO", letter: str = "a", commit: str = COMMITS[0]) -> Release:
+    return Release(app, commit, {"web": image(letter)})
+
+
+RELEASES: Mapping[str, Release] = {
+    "SSO": containers(),
+    "ODB": Release("ODB", COMMITS[1], {"web": image("b"), "calibration": image("c"), "obscalc": image("d")}),
+    "Explore": Release(
+        "Explore", COMMITS[2], {"site": SiteVersion("sites/explore-gemini-dev/versions/7", "9" * 64)}
+    ),
+    "preferences": Release("preferences", COMMITS[2], {"commit": CommitId(COMMITS[2])}),
+}
+BACKUP = Backup(
+    id="b042",
+    database="postgresql-curly-1",
+    app="SSO",
+    service="heroku",
+    size_bytes=123_456,
+    started_at=datetime(2026, 11, 1, 12, 0, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 1, 12, 0, 9, 500_000, tzinfo=UTC),
+)
+
+
+def new_intent(key: str = "key-1", environment: str = "staging", **more: Any) -> NewIntent:
+    before: Mapping[str, Artifacts] = {"SSO": {"web": image("0")}, "Explore": {}}
+    return NewIntent(
+        **{
+            "key": key,
+            "kind": Kind.PROMOTION,
+            "environment": environment,
+            "source": "dev",
+            "plan_digest": "sha256:" + "5" * 64,
+            "releases": RELEASES,
+            "replaced": {"SSO": "17"},
+            "before": before,
+            "overrides": {"soak": "the sky is clear tonight"},
+            "expected_backups": ("postgresql-curly-1",),
+            **more,
+        }
+    )
+
+
+def new_deployment(
+    release: Release, intent_id: str, environment: str = "staging", **more: Any
+) -> NewDeployment:
+    return NewDeployment(
+        **{
+            "app": release.app,
+            "environment": environment,
+            "release": release,
+            "promotion": intent_id,
+            "kind": Kind.PROMOTION,
+            "source_environment": "dev",
+            "source_deployment": "16",
+            "replaced": "15",
+            "backups": (BACKUP,),
+            "description": "from dev",
+            **more,
+        }
+    )
+
+
+@dataclass
+class World:
+    """A ledger, and a way to get at it from another process."""
+
+    ledger: Ledger
+    project: Project
+    another: Callable[[], Ledger]
+    """A further ledger over the same records, as another process has it."""
+
+
+@dataclass
+class GitHubWorld(World):
+    """GitHub's sandbox behind the ledger."""
+
+    cloud: Cloud = field(default_factory=lambda: Cloud(modelled=True))
+    http: Http = field(default=None)  # type: ignore[assignment]
+
+    def requests(self, method: str = "") -> list[tuple[str, str]]:
+        """What was asked of GitHub, as (method, path)."""
+        asked = self.cloud.log.since(0, "github")
+        return [(entry.method, entry.path) for entry in asked if method in ("", entry.method)]
+
+    def fault(self, **rule: Any) -> None:
+        self.cloud.faults.add({"vendor": "github", **rule})
+
+    async def foreign(self, repository: str, body: Mapping[str, Any], *states: str, **status: Any) -> str:
+        """A record as another tool makes it, `auto_inactive` and all."""
+        body = {"ref": COMMITS[0], "auto_merge": False, "required_contexts": [], **body}
+        made = (await self.http.request("POST", f"/repos/{repository}/deployments", json=body)).object()
+        for state in states:
+            path = f"/repos/{repository}/deployments/{made['id']}/statuses"
+            await self.http.request("POST", path, json={"state": state, **status})
+        return str(made["id"])
+
+    def records(self, repository: str = "example/services") -> list[dict[str, Any]]:
+        """GitHub's own truth: deployments with their statuses."""
+        from liftlock.sandbox import github
+
+        deployments: list[dict[str, Any]] = github.observe(self.cloud)["repositories"][repository][
+            "deployments"
+        ]
+        return deployments
+
+
+class InProcess(httpx2.ASGITransport):
+    """The sandbox without a socket; a dropped connection is the client's own error."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionResetError as error:
+            raise httpx2.ReadError(str(error), request=request) from error
+
+
+@asynccontextmanager
+async def github_world(looks_s: tuple[float, ...] = (0.0, 0.0)) -> AsyncIterator[GitHubWorld]:
+    cloud = Cloud(modelled=True)
+    project = observatory()
+    async with cloud.running():
+        transport = InProcess(create_app(cloud))
+
+        async def owner() -> str | None:
+            return "Bearer owner"
+
+        http = Http("github", BASE, authorization=owner, transport=transport)
+        repositories = sorted({app.repository for app in project.apps.values()})
+        await http.request("PUT", "/_sandbox/world", json={"github": {"repositories": repositories}})
+        commits = [{"sha": sha, "parents": [], "message": "A commit", "author": "owner"} for sha in COMMITS]
+        for repository in repositories:
+            await http.request("PUT", f"/_sandbox/github/{repository}/commits", json=commits)
+
+        def another() -> Ledger:
+            return GitHubLedger(project, Deployments(lambda: http, looks_s))
+
+        yield GitHubWorld(another(), project, another, cloud, http)
+
+
+@asynccontextmanager
+async def sqlite_world(folder: Path) -> AsyncIterator[World]:
+    project = observatory()
+    clock = Ticking()
+    opened: list[SqliteLedger] = []
+
+    def another() -> Ledger:
+        opened.append(SqliteLedger(folder / "liftlock.db", project.name, clock, "owner"))
+        return opened[-1]
+
+    yield World(another(), project, another)
+    for ledger in opened:
+        ledger.close()
+
+
+@asynccontextmanager
+async def memory_world() -> AsyncIterator[World]:
+    ledger = Memory(Ticking(), "owner")
+    yield World(ledger, observatory(), lambda: ledger)
