@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -80,13 +81,13 @@ async def open_project(
             await clients.aclose()
 
 
-def endpoint_notes(project: Project) -> list[str]:
-    """`key = address` for every endpoint of the project that is not the vendor's own."""
-    return [
-        f"{key} = {safe_address(address)}"
-        for key, address in sorted(project.endpoints.items())
-        if address.rstrip("/") != ENDPOINTS.get(key, ("", ""))[1]
-    ]
+def endpoint_notes(project: Project) -> dict[str, list[str]]:
+    """By address, the keys of every endpoint of the project that is not the vendor's own."""
+    notes: dict[str, list[str]] = {}
+    for key, address in sorted(project.endpoints.items()):
+        if address.rstrip("/") != ENDPOINTS.get(key, ("", ""))[1]:
+            notes.setdefault(safe_address(address), []).append(key)
+    return notes
 
 
 def check_endpoints(project: Project) -> None:
@@ -112,6 +113,11 @@ def check_endpoints(project: Project) -> None:
             "two people could promote at once.",
             hint='Use ledger = "github", or, if only this machine promotes, [project] single_machine = true.',
         )
+
+
+def is_on_loopback(project: Project) -> bool:
+    """Whether everything that the project talks to is on this machine: a sandbox."""
+    return all(is_loopback(address) for address in _used_endpoints(project).values())
 
 
 def _used_endpoints(project: Project) -> dict[str, str]:
@@ -141,13 +147,9 @@ def registry_base(host: str) -> str:
 
 
 def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
-    from liftlock.source_code import GitSourceCode
+    from liftlock.source_code import Commits, GitHubCommits, LocalGit
 
-    # Without GitHub in the project, and beside a sandbox, nobody is asked what a commit says.
-    ask_github = project.ledger == "github" or not any(
-        is_loopback(address) for address in _used_endpoints(project).values()
-    )
-    source_code = GitSourceCode(project, clients.http("github") if ask_github else None, project.root)
+    source_code = Commits(LocalGit(Path(project.root)), GitHubCommits(lambda: clients.http("github")))
     context = Context(
         project=project,
         http=clients.http,

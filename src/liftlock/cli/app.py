@@ -256,16 +256,16 @@ async def deploy(
     """
     from liftlock.commands.deploy import Checkout, first_environment, plan_deploy
     from liftlock.source_code import head
-    from liftlock.wiring import is_loopback_project
+    from liftlock.wiring import is_on_loopback
 
     async def make(project: Project, adapters: Adapters) -> Plan:
         here = await head(Path.cwd())
-        if here.dirty and not is_loopback_project(project):
+        if here.dirty and not is_on_loopback(project):
             raise UsageError(
                 "The work tree has changes that are not committed, so no commit names what would be deployed.",
                 hint="Commit or stash them, then deploy again.",
             )
-        checkout = Checkout(Path.cwd(), here.repository, here.commit, here.dirty)
+        checkout = Checkout(Path.cwd(), here.repository, here.commit.sha, here.dirty)
         output = common.output(events=events)
         return await plan_deploy(
             project,
@@ -273,7 +273,7 @@ async def deploy(
             checkout,
             environment or first_environment(project),
             apps,
-            lambda name, text: output.line(f"  {name:<12} {text}", style="dim"),
+            lambda name, text: output.aside(f"  {name:<12} {text}"),
         )
 
     return await _plan_and_run(common, make, yes=yes, dry_run=dry_run, events=events)

@@ -62,6 +62,11 @@ class Output:
         """A line that is never wrapped: what reads it may be a program."""
         self.console.print(text, style=style or None, soft_wrap=True)
 
+    def aside(self, text: str) -> None:
+        """A line for those who asked for more with -v."""
+        if self.verbose:
+            self.line(text, style="dim")
+
     def document(self, document: Any) -> None:
         """The one document of `--json`."""
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from liftlock.cli.output import Output
-from liftlock.engine.run import Ending, Result, Standing, size_text
+from liftlock.engine.run import Ending, Result, size_text
+from liftlock.engine.way_back import Standing
 from liftlock.model import Kind, Known, Project
 from liftlock.planning.order import predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan
@@ -34,12 +35,12 @@ def heading(plan: Plan) -> str:
             return f"Deploy of {plan.project} to {plan.environment}"
 
 
-def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: list[str]) -> None:
+def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapping[str, list[str]]) -> None:
     """Print the plan. The first line names every endpoint that is not the vendor's own."""
-    if endpoint_notes:
-        output.line("Endpoints: " + ", ".join(endpoint_notes), style="yellow")
+    for line in _endpoints(endpoint_notes):
+        output.line(line, style="yellow")
     output.show(Text.assemble((heading(plan), "bold"), f"   plan {plan.digest[:12]}"))
-    output.show(Padding(_apps(plan, output), (1, 0, 1, 2)))
+    output.show(Padding(_apps(plan, output), (1, 0, 1, 2), expand=False))
     for title, lines in (
         ("First", _first(plan)),
         ("Then", _order(project, plan)),
@@ -50,6 +51,16 @@ def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: list
             output.show(Text(f"  {title if index == 0 else '':<7}{line}"))
     if not plan.changes and not plan.blocked:
         output.line(f"  Nothing to do: {plan.environment} runs all of it already.", style="green")
+
+
+def _endpoints(notes: Mapping[str, list[str]]) -> list[str]:
+    """One line: which vendors are spoken to elsewhere than at their own address."""
+    if not notes:
+        return []
+    return [
+        "Not the vendors' own endpoints: "
+        + "; ".join(f"{', '.join(keys)} at {a}" for a, keys in notes.items())
+    ]
 
 
 def _apps(plan: Plan, output: Output) -> Table:
@@ -160,9 +171,7 @@ def _all_notes(plan: Plan) -> list[str]:
             lines.append(f"{app.app}: {', '.join(app.removes)} will be removed; the release no longer has it")
         if app.asleep:
             lines.append(f"{app.app}: {', '.join(app.asleep)} is scaled to zero there, and stays so")
-        if app.hint:
-            lines.append(f"{app.app}: {app.hint}")
-    return lines
+    return lines + list(dict.fromkeys(app.hint for app in plan.blocked if app.hint))
 
 
 def show_result(output: Output, plan: Plan, result: Result) -> None:

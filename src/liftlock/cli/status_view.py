@@ -53,8 +53,8 @@ def _cell(cell: Cell, now: datetime, *, verbose: bool) -> Text:
         text.append(f" {age(now - current.created_at)}", style="dim")
         if verbose and current.creator:
             text.append(f" {current.creator}", style="dim")
-    marker = cell.running.marker if isinstance(cell.running, Known) else ""
-    if marker:
+    marker = cell.running.marker if isinstance(cell.running, Known) and cell.running.artifacts else ""
+    if marker and marker not in text.plain:
         text.append(f" {marker}", style="dim")
     match cell.drift:
         case Drift.DRIFT:
@@ -131,7 +131,10 @@ def _entry(entry: Entry, now: datetime) -> tuple[Text, ...]:
     if entry.intent is not None:
         intent = entry.intent
         what = f"{intent.kind} from {intent.source}" if intent.source else intent.kind.value
-        apps = ", ".join(f"{n} {r.short_commit}" for n, r in intent.releases.items())
+        by_commit: dict[str, list[str]] = {}
+        for name, release in intent.releases.items():
+            by_commit.setdefault(release.short_commit, []).append(name)
+        apps = "; ".join(f"{commit} {' '.join(names)}" for commit, names in by_commit.items())
         return (
             when,
             Text(entry.environment),

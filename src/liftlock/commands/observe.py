@@ -129,7 +129,7 @@ class _Look:
             guess, found = await guessed.result()
             current = record.current
             if current is None:
-                found = _Found(_no_record(self._app.name, source, record))
+                found = _Found(_no_record(source, record))
             elif guess != current.id:
                 found = await self._find(current, origin)
             if isinstance(found.wanted, Wanted):
@@ -198,7 +198,8 @@ class _Look:
 
     async def _confirmed(self, target: Target, first: Running, expected: Sequence[Release]) -> Running:
         """What runs; asked again with what may run there if the platform could not tell without."""
-        if isinstance(first, Unknown) and expected:
+        told_nothing = isinstance(first, Unknown) or first.compared_with is not None
+        if told_nothing and expected:
             return await self._platform.running(target, expected)
         return first
 
@@ -234,16 +235,16 @@ def refuse_open_intents(environment: str, intents: Collection[Intent]) -> None:
         )
 
 
-def _no_record(app: str, source: str, record: Recorded) -> Missing:
+def _no_record(source: str, record: Recorded) -> Missing:
     if record.failed_since:
         failed = record.failed_since[0]
         return Missing(
-            f"{app} has no successful deployment in {source}; the newest, {failed.release.short_commit}, failed",
-            f"Deploy {app} to {source} first, or promote the other apps by name.",
+            f"its newest deployment in {source}, {failed.release.short_commit}, failed, and none succeeded before",
+            f"Deploy to {source} again first, or promote the other apps by name.",
         )
     return Missing(
-        f"{app} has no deployment record in {source}",
-        f"Deploy {app} to {source} first, or promote the other apps by name.",
+        f"no deployment is recorded in {source}",
+        f"Deploy to {source} first, or promote the other apps by name.",
     )
 
 

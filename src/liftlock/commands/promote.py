@@ -75,7 +75,10 @@ def check_names(project: Project, environments: Collection[str], apps: Collectio
 def refuse_unless_runnable(plan: Plan) -> None:
     """Raises when a plan may not run: blocked apps (exit 1), or gates that refuse (exit 3)."""
     if plan.blocked:
-        said = "\n".join(f"  {a.app}: {a.why}." for a in plan.blocked)
+        reasons: dict[str, list[str]] = {}
+        for app in plan.blocked:
+            reasons.setdefault(app.why, []).append(app.app)
+        said = "\n".join(f"  {', '.join(apps)}: {why}." for why, apps in reasons.items())
         hints = dict.fromkeys(a.hint for a in plan.blocked if a.hint)
         raise LiftlockError(
             f"{plan.environment} was not changed: not every release can be lifted.\n{said}",

@@ -87,7 +87,7 @@ def _before_last(
             continue  # the app has left the project since
         replaced = last.replaced.get(app, "")
         found = next((d for d in records[app] if d.id == replaced), None)
-        wanted[app] = Wanted(found.release, found) if found else _nothing_before(app, environment)
+        wanted[app] = Wanted(found.release, found) if found else _nothing_before(environment)
     return wanted, last.id
 
 
@@ -100,7 +100,7 @@ def _previous_of_each(
         counting = [d for d in deployments if d.counts]
         if counting:
             found = counting[1] if len(counting) > 1 else None
-            wanted[app] = Wanted(found.release, found) if found else _nothing_before(app, environment)
+            wanted[app] = Wanted(found.release, found) if found else _nothing_before(environment)
     if not wanted:
         raise LiftlockError(
             f"There is nothing to go back to in {environment}: no deployment is recorded there.",
@@ -129,7 +129,7 @@ def _after(
         found = next(
             (d for d in deployments if d.counts and d.promotion not in later and _stood(d, goal)), None
         )
-        wanted[app] = Wanted(found.release, found) if found else _nothing_before(app, environment)
+        wanted[app] = Wanted(found.release, found) if found else _nothing_before(environment)
     return wanted, ",".join(i.id for i in in_effect(intents) if i.id in later)
 
 
@@ -138,8 +138,8 @@ def _stood(deployment: Deployment, goal: Intent) -> bool:
     return deployment.promotion == goal.id or deployment.created_at <= goal.created_at
 
 
-def _nothing_before(app: str, environment: str) -> Missing:
+def _nothing_before(environment: str) -> Missing:
     return Missing(
         f"nothing ran before in {environment}, so there is nothing to go back to",
-        f"Roll the other apps back by naming them; {app} stays as it is.",
+        "Apps that had an earlier release can be rolled back by naming them.",
     )

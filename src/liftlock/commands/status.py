@@ -76,7 +76,7 @@ async def _cell(
         running = await looked.result()
     expected = [recorded.current.release] if recorded.current else []
     try:
-        if isinstance(running, Unknown) and expected:
+        if expected and (isinstance(running, Unknown) or running.compared_with is not None):
             running = await platform.running(target, expected)
         artifacts = await resolve_recorded(platform, target, recorded, running)
     except LiftlockError as error:

@@ -83,7 +83,8 @@ async def execute(
 ) -> Execution:
     """Run `steps` to their end, or until the first failure or a request to stop.
 
-    Raises only what is not a `LiftlockError`: that is a defect, and it cancels everything.
+    A defect, anything that is raised and is not a `LiftlockError`, fails its step like any other
+    error: what was switched has to go back all the same.
     """
     return await _Executor(steps, act, limits, emit, stop).run()
 
@@ -180,14 +181,20 @@ class _Executor:
             outcome = Outcome.DONE
         except LiftlockError as error:
             outcome, detail = Outcome.FAILED, error.message
-            first = not self._halted
-            self._execution.errors[step.id] = error
-            if first:
-                self._halt(f"{step.id} failed")
+            self._fail(step, error)
+        except Exception as defect:  # noqa: BLE001 - a defect must lead to the way back, not past it
+            outcome, detail = Outcome.FAILED, f"{type(defect).__name__}: {defect}"
+            self._fail(step, _as_error(step, defect))
         finally:
             elapsed = anyio.current_time() - started
             self._emit(StepFinished(step.id, step.kind, outcome, elapsed, step.app, detail))
         self._finish(step, outcome)
+
+    def _fail(self, step: Step, error: LiftlockError) -> None:
+        first = not self._halted
+        self._execution.errors[step.id] = error
+        if first:
+            self._halt(f"{step.id} failed")
 
     def _finish(self, step: Step, outcome: Outcome) -> None:
         self._execution.outcomes[step.id] = outcome
@@ -211,6 +218,15 @@ class _Executor:
             await self._best_effort_done.wait()
         for scope in self._scopes.values():
             scope.cancel()
+
+
+def _as_error(step: Step, defect: Exception) -> LiftlockError:
+    error = LiftlockError(
+        f"liftlock itself failed in {step.id}: {type(defect).__name__}: {defect}",
+        hint="That is a defect: please report it, with what --events printed.",
+    )
+    error.__cause__ = defect
+    return error
 
 
 def working_steps(steps: Collection[Step]) -> int:

@@ -15,8 +15,9 @@ from enum import StrEnum
 
 import anyio
 
-from liftlock.engine.events import Emit, Notice, RunFinished, RunStarted, StepFinished, UndoStarted
+from liftlock.engine.events import Emit, RunFinished, RunStarted
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
+from liftlock.engine.way_back import Standing, Touched, WayBack
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import (
     Artifacts,
@@ -29,10 +30,7 @@ from liftlock.model import (
     Release,
     State,
     Target,
-    Unknown,
-    same_artifacts,
 )
-from liftlock.planning.order import predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind
 from liftlock.ports import (
     Adapters,
@@ -44,16 +42,6 @@ from liftlock.ports import (
     Progress,
     Switch,
 )
-from liftlock.tasks import all_at_once
-
-
-class Standing(StrEnum):
-    """What an app runs when the run is over, as looked up after an undo."""
-
-    NEW = "new"
-    OLD = "old"
-    UNTOUCHED = "untouched"
-    UNSURE = "unsure"
 
 
 class Ending(StrEnum):
@@ -106,7 +94,6 @@ class Run:
         emit: Emit,
         stop: StopRequest,
         undo_on_failure: bool = True,
-        requester: str = "",
         overrides: Mapping[str, str] | None = None,
         intent: Intent | None = None,
     ) -> None:
@@ -117,14 +104,13 @@ class Run:
         self._emit = emit
         self._stop = stop
         self._undo_on_failure = undo_on_failure
-        self._requester = requester
         self._overrides = overrides or {}
         self._intent = intent
+        self._way_back = WayBack(project, plan.environment, adapters, emit)
         self._staged: dict[str, Release] = {}
         self._switches: dict[str, Switch] = {}
         self._backups: dict[str, Backup] = {}
         self._deployments: dict[str, Deployment] = {}
-        self._notes: list[str] = []
         self._started = 0.0
 
     async def run(self) -> Result:
@@ -287,7 +273,9 @@ class Run:
                 replaced, State.INACTIVE, f"replaced by {self._deployments[app].id}"
             )
         except LiftlockError as error:
-            self._note(f"The earlier record {replaced.id} of {app} was not marked inactive: {error.message}")
+            self._way_back.note(
+                f"The earlier record {replaced.id} of {app} was not marked inactive: {error.message}"
+            )
             return "not retired"
         return f"record {replaced.id}"
 
@@ -296,7 +284,7 @@ class Run:
             try:
                 await notifier.announce(await self._announcement(outcome))
             except LiftlockError as error:
-                self._note(f"{notifier.name} was not told: {error.message}")
+                self._way_back.note(f"{notifier.name} was not told: {error.message}")
         return ", ".join(n.name for n in self._adapters.notifiers)
 
     # What the run ends with.
@@ -307,7 +295,7 @@ class Run:
     async def _failed(self, execution: Execution) -> Result:
         failed_step, cause = next(iter(execution.errors.items()), ("", None))
         if execution.outcomes.get("close") is Outcome.DONE:
-            self._note("The promotion itself had ended well before it was stopped.")
+            self._way_back.note("The promotion itself had ended well before it was stopped.")
             return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
         if any(execution.started(f"record:{a.app}") for a in self._plan.changes):
             ending, standing = await self._finish_records()
@@ -327,7 +315,7 @@ class Run:
                     await self._record(planned.app)
                 await self._mark(planned.app)
             except LiftlockError as error:
-                self._note(
+                self._way_back.note(
                     f"{planned.app} runs and is healthy, but its record was not written: {error.message}"
                 )
         complete = len(self._deployments) == len(self._plan.changes)
@@ -337,87 +325,23 @@ class Run:
 
     async def _go_back(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
         """Take every app that was switched, or may have been, back to what ran before."""
-        touched = [a for a in self._plan.releases if execution.started(f"release:{a.app}")]
+        touched = {
+            a.app: Touched(a.app, a.before, self._staged.get(a.app, a.release))
+            for a in self._plan.releases
+            if execution.started(f"release:{a.app}")
+        }
         standing = {a.app: Standing.UNTOUCHED for a in self._plan.changes}
-        if not touched:
-            return Ending.FAILED, standing
-        looked = await self._look(touched)
-        standing |= looked
-        stuck = [a for a in touched if looked[a.app] is not Standing.OLD and not a.reversible]
-        back = [a for a in touched if looked[a.app] is not Standing.OLD]
+        standing |= await self._way_back.look(list(touched.values()))
+        back = [touched[app] for app in touched if standing[app] is not Standing.OLD]
+        stuck = [self._app(t.app) for t in back if not self._app(t.app).reversible]
         if stuck:
-            self._note(self._beyond_return(stuck))
+            self._way_back.note(self._beyond_return(stuck))
         elif back and self._undo_on_failure:
-            standing |= await self._undo(back)
+            standing |= await self._way_back.restore(back)
         elif back:
-            self._note("Nothing was put back, as --on-failure stop asks.")
+            self._way_back.note("Nothing was put back, as --on-failure stop asks.")
         all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
         return (Ending.FAILED if all_old else Ending.MIXED), standing
-
-    async def _undo(self, back: list[AppPlan]) -> dict[str, Standing]:
-        """Restore in reverse order: an app goes back after those that went after it."""
-        after = {n: app.after for n, app in self._project.apps.items()}
-        before = predecessors(after, [a.app for a in back])
-        done = {a.app: anyio.Event() for a in back}
-        followers = {a.app: [n for n, needs in before.items() if a.app in needs] for a in back}
-        self._emit(UndoStarted(tuple(a.app for a in reversed(back))))
-
-        async def put_back(planned: AppPlan) -> None:
-            for follower in followers[planned.app]:
-                await done[follower].wait()
-            await self._restore(planned)
-            done[planned.app].set()
-
-        async with all_at_once() as tasks:
-            for planned in back:
-                tasks.start_soon(put_back, planned)
-        return await self._look(back)
-
-    async def _restore(self, planned: AppPlan) -> None:
-        step, started = f"undo:{planned.app}", anyio.current_time()
-        outcome, detail = Outcome.DONE, ""
-        try:
-            if planned.before is None:
-                raise LiftlockError(f"What ran in {planned.app} before is not known.")
-            await self._platform(planned.app).restore(
-                self._target(planned.app), planned.before, lambda _: None
-            )
-            detail = planned.before.marker
-        except LiftlockError as error:
-            outcome, detail = Outcome.FAILED, error.message
-            self._note(f"{planned.app} could not be put back: {error.message}")
-        elapsed = anyio.current_time() - started
-        self._emit(StepFinished(step, "undo", outcome, elapsed, planned.app, detail))
-
-    async def _look(self, apps: list[AppPlan]) -> dict[str, Standing]:
-        """What each of these apps runs now, from the platform itself."""
-        standing: dict[str, Standing] = {}
-
-        async def look(planned: AppPlan) -> None:
-            standing[planned.app] = await self._standing(planned)
-
-        async with all_at_once() as tasks:
-            for planned in apps:
-                tasks.start_soon(look, planned)
-        return standing
-
-    async def _standing(self, planned: AppPlan) -> Standing:
-        new = self._staged.get(planned.app)
-        old = planned.before.artifacts if planned.before else None
-        expected = [Release(planned.app, "", old)] if old else []
-        expected += [new] if new else []
-        try:
-            running = await self._platform(planned.app).running(self._target(planned.app), expected)
-        except LiftlockError as error:
-            self._note(f"What {planned.app} runs could not be looked at: {error.message}")
-            return Standing.UNSURE
-        if isinstance(running, Unknown):
-            return Standing.UNSURE
-        if old is not None and same_artifacts(running.artifacts, old):
-            return Standing.OLD
-        if new is not None and same_artifacts(running.artifacts, new.artifacts):
-            return Standing.NEW
-        return Standing.UNSURE
 
     async def _close_failed(
         self, ending: Ending, standing: Mapping[str, Standing], cause: LiftlockError | None, stopped: str
@@ -432,7 +356,7 @@ class Run:
         try:
             await self._close(state, text)
         except LiftlockError as error:
-            self._note(f"The promotion's own record was not closed: {error.message}")
+            self._way_back.note(f"The promotion's own record was not closed: {error.message}")
 
     def _beyond_return(self, stuck: list[AppPlan]) -> str:
         lines = []
@@ -465,7 +389,7 @@ class Run:
             cause=cause,
             failed_step=failed_step,
             interrupted=interrupted,
-            notes=tuple(self._notes),
+            notes=tuple(self._way_back.notes),
         )
 
     async def _announcement(self, outcome: str) -> Announcement:
@@ -482,15 +406,15 @@ class Run:
                 url = await self._adapters.source_code.compare_url(app.repository, old, new)
             lines.append(AppLine(planned.app, planned.action, new, url))
         return Announcement(
-            title=f"{self._project.name}: {plan.kind} {_origin(plan)}",
+            title=f"{self._project.name}: {_origin(plan)}",
             outcome=outcome,
             environment=plan.environment,
             source=plan.source,
-            who=self._requester,
+            who=self._intent.creator if self._intent else "",
             duration_s=anyio.current_time() - self._started,
             lines=tuple(lines),
             backups=tuple(self._backups.values()),
-            notes=tuple(self._notes),
+            notes=tuple(self._way_back.notes),
             url=self._intent.url if self._intent else "",
         )
 
@@ -503,10 +427,6 @@ class Run:
             counts.append(f"backups {', '.join(b.id for b in self._backups.values())}")
         return f"{_origin(self._plan)}: {', '.join(counts)}"
 
-    def _note(self, text: str) -> None:
-        self._notes.append(text)
-        self._emit(Notice(text))
-
     def _app(self, app: str) -> AppPlan:
         return self._plan.apps[app]
 
@@ -518,9 +438,13 @@ class Run:
 
 
 def _origin(plan: Plan) -> str:
-    if plan.kind is Kind.PROMOTION:
-        return f"{plan.source} to {plan.environment}"
-    return f"{plan.kind} in {plan.environment}"
+    match plan.kind:
+        case Kind.PROMOTION:
+            return f"promotion from {plan.source} to {plan.environment}"
+        case Kind.ROLLBACK:
+            return f"rollback in {plan.environment}"
+        case Kind.DEPLOY:
+            return f"deploy to {plan.environment}"
 
 
 def _artifacts_text(artifacts: Artifacts) -> str:

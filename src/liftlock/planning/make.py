@@ -232,9 +232,6 @@ def _notes(apps: Mapping[str, AppPlan]) -> tuple[str, ...]:
     behind = [a.app for a in apps.values() if a.action is Action.LEFT_BEHIND]
     if behind:
         notes.append(f"left behind, since not selected: {', '.join(behind)}")
-    never = [a.app for a in apps.values() if a.action is Action.RELEASE and not a.reversible]
-    if never:
-        notes.append(f"point of no return: {', '.join(never)} cannot be taken back once switched")
     return tuple(notes)
 
 

@@ -80,16 +80,17 @@ class Command:
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """Whether there is work to do at the first expected release's commit, as `status` says."""
         if not expected:
-            return Unknown("there is no commit to ask its status at")
+            return Known({}, note="no commit is recorded", compared_with={})
         release = expected[0]
+        compared = {COMMIT: CommitId(release.commit)}
         try:
             outcome = await self._run(target, release, "status")
         except UsageError as error:
             return Unknown(error.message)
         if outcome.exit_code == NOTHING_TO_DO:
-            return Known({COMMIT: CommitId(release.commit)}, marker=release.short_commit)
+            return Known(compared, marker=release.short_commit, compared_with=compared)
         if outcome.exit_code == WORK_TO_DO:
-            return Known({}, note="work to do")
+            return Known({}, note="work to do", compared_with=compared)
         return Unknown(f"its status command {_ended(outcome)}{outcome.tail}")
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:

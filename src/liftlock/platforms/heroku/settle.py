@@ -82,7 +82,8 @@ class Settling:
         while True:
             elapsed = anyio.current_time() - good.at
             self.progress(f"healthy for {elapsed:.0f} of {settle_s:.0f} s")
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), settle_s - elapsed))
+            left = max(settle_s - elapsed, 0.0)
+            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
             is_last = anyio.current_time() - good.at >= settle_s
             try:
                 formation, look = await together(self.watch.app.formation, self.watch.look)
