@@ -334,7 +334,9 @@ class Http:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _pieces(self, call: _Call, response: httpx2.Response) -> AsyncIterator[bytes]:
-        raw = response.aiter_raw().__aiter__()
+        # A transport that runs in-process may have read the body already.
+        body = response.aiter_bytes() if response.is_stream_consumed else response.aiter_raw()
+        raw = aiter(body)
         while True:
             try:
                 with anyio.fail_after(call.timeout_s):

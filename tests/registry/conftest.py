@@ -1,0 +1,94 @@
+"""Two registries to test against: a small one in memory that can be told to lie, and a real one."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from liftlock.http import Http
+from liftlock.registry.connection import Registry
+from liftlock.registry.distribution import Distribution
+
+Login = Callable[[], tuple[str, str] | None]
+
+
+@pytest.fixture(scope="session")
+def cncf_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """CNCF Distribution (Debian's `docker-registry`) on a free port; its host."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not installed (apt-get install docker-registry)")
+    folder = tmp_path_factory.mktemp("cncf")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    config = folder / "config.yml"
+    config.write_text(
+        "version: 0.1\n"
+        "log: {level: error}\n"
+        f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
+        f"http: {{addr: '{host}'}}\n"
+    )
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
+    try:
+        _wait_for(host, process)
+        yield host
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(host: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx2.get(f"http://{host}/v2/", trust_env=False).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.02)
+    pytest.fail("docker-registry did not start")
+
+
+@pytest.fixture
+async def distribution() -> AsyncIterator[Callable[..., Distribution]]:
+    """Makes a client: `distribution(transport=…, login=…, schema2_only=("host",))`."""
+    opened: list[Http] = []
+
+    def make(
+        transport: httpx2.AsyncBaseTransport | None = None,
+        login: Login = lambda: None,
+        schema2_only: tuple[str, ...] = (),
+    ) -> Distribution:
+        def client(vendor: str, base: str) -> Http:
+            opened.append(Http(vendor, base, transport=transport))
+            return opened[-1]
+
+        def connect(host: str) -> Registry:
+            http = client(host, f"http://{host}")
+            return Registry(host, http, login, client, schema2_only=host in schema2_only)
+
+        return Distribution(connect)
+
+    yield make
+    for http in opened:
+        await http.aclose()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    """The directory of a small service."""
+    folder = tmp_path / "service"
+    (folder / "data").mkdir(parents=True)
+    (folder / "app.py").write_text("print('up')\n")
+    (folder / "start").write_text("#!/bin/sh\nexec python3 app.py\n")
+    (folder / "start").chmod(0o700)
+    (folder / "data" / "stars.csv").write_text("name,magnitude\nVega,0.03\n" * 2000)
+    return folder
