@@ -6,7 +6,7 @@ gives the names of backups (`b007`) and what the fields of a transfer mean.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -99,9 +99,10 @@ class HerokuPostgres:
 
     async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
         """See `ports.DatabaseService`. A look at the list, one capture, and looks at it until it ends."""
-        transfer = await self._adopted(database, not_before)
+        listed = await self._transfers(database)
+        transfer = _adopted(listed, not_before)
         if transfer is None:
-            transfer = await self._begin(database, not_before, progress)
+            transfer = await self._begin(database, {each.uuid for each in listed}, progress)
         ended = await self._ended(database, transfer, progress)
         if ended.failed:
             raise await self._failure(database, ended)
@@ -139,17 +140,7 @@ class HerokuPostgres:
             self._names[database.id] = _addon_names(answer.object())
         return self._names[database.id]
 
-    async def _adopted(self, database: Database, not_before: datetime) -> Transfer | None:
-        """The newest backup that began late enough and has not failed, whoever asked for it."""
-        began = [
-            (start, transfer)
-            for transfer in await self._transfers(database)
-            if not transfer.failed and (start := transfer.started_at or transfer.created_at)
-        ]
-        late = [(start, transfer) for start, transfer in began if start >= not_before]
-        return max(late, key=lambda pair: pair[0])[1] if late else None
-
-    async def _begin(self, database: Database, not_before: datetime, progress: Progress) -> Transfer:
+    async def _begin(self, database: Database, known: Collection[str], progress: Progress) -> Transfer:
         """Ask for a backup: again only when the list shows that the last attempt made none."""
         path = f"/client/v11/databases/{database.id}/backups"
         for attempt in range(_REPEATS + 1):
@@ -163,7 +154,7 @@ class HerokuPostgres:
                 ) from error
             except (AnswerLost, VendorFailure) as error:
                 progress("the answer was lost, looking at the list of backups")
-                found = await self._appeared(database, not_before)
+                found = await self._appeared(database, known)
                 if found is not None:
                     return found
                 if attempt == _REPEATS:
@@ -174,13 +165,14 @@ class HerokuPostgres:
                     ) from error
         raise AssertionError("unreachable")
 
-    async def _appeared(self, database: Database, not_before: datetime) -> Transfer | None:
+    async def _appeared(self, database: Database, known: Collection[str]) -> Transfer | None:
+        """The backup that a capture of unknown fate began after all."""
         began = anyio.current_time()
         while True:
-            found = await self._adopted(database, not_before)
+            found = [each for each in await self._transfers(database) if each.uuid not in known]
             elapsed = anyio.current_time() - began
-            if found is not None or elapsed >= _LOST_S:
-                return found
+            if found or elapsed >= _LOST_S:
+                return found[-1] if found else None
             await anyio.sleep(gap_s(elapsed))
 
     async def _ended(self, database: Database, transfer: Transfer, progress: Progress) -> Transfer:
@@ -224,6 +216,23 @@ class HerokuPostgres:
             return _transfer(answer.object()).logs
         except VendorError as error:
             return (f"(its log could not be read: {error.message})",)
+
+
+def _adopted(listed: Sequence[Transfer], not_before: datetime) -> Transfer | None:
+    """The newest backup that began late enough and has not failed, whoever asked for it.
+
+    Heroku's times are whole seconds. One that began in the second of `not_before` counts only if it
+    ended later than that: an earlier promotion's backup, from before its releases, must never count.
+    """
+    late = [
+        (start, each)
+        for each in listed
+        if not each.failed
+        and (start := each.started_at or each.created_at)
+        and start >= not_before.replace(microsecond=0)
+        and (start >= not_before or each.finished_at is None or each.finished_at > not_before)
+    ]
+    return max(late, key=lambda pair: pair[0])[1] if late else None
 
 
 def _objects(answer: Answer) -> list[dict[str, Any]]:
