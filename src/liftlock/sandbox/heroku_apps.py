@@ -87,9 +87,9 @@ async def create_app(cloud: Cloud, wish: dict[str, Any]) -> Document:
         apps(cloud).put(name, app)
     if wish.get("database") and app["database"] is None:
         url = await cloud.backing.databases.create(name)
-        app["database"] = {"id": cloud.uuid(), "name": f"postgresql-{name}"}
+        addon = app["database"] = {"id": cloud.uuid(), "name": f"postgresql-{name}"}
         app["config_vars"]["DATABASE_URL"] = url
-        description = f"Attach DATABASE (@ref:{app['database']['name']})"
+        description = f"Attach DATABASE (@ref:{addon['name']})"
         begin_release(cloud, app, "owner", description, _images(app), app["config_vars"])
     return app
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RESTART_AFTER_S = (0.0, 20.0, 60.0, 300.0, 1200.0)
 FORGIVEN_AFTER_S = 60.0
 """A dyno that was up so long begins anew with the first pause when it crashes."""
+STOP_LIMIT_S = 15.0
 LOG_LINES = 1500
 """Source: Heroku's Logplex keeps the last 1,500 lines."""
 
@@ -132,24 +133,24 @@ class Backing:
             self.log(job.app, f"app[{job.dyno}]", line)
             log(line)
 
+        status = 143  # as a shell tells of SIGTERM: the dyno was stopped
         try:
             with dyno.scope:
+                dyno.run = await self._launch(job, heard)
                 try:
-                    dyno.run = await self._launch(job, heard)
-                except LaunchError as error:
-                    heard(str(error))
-                    return 127
-                try:
-                    return await dyno.run.wait()
+                    status = await dyno.run.wait()
                 finally:
                     with anyio.CancelScope(shield=True):
                         await dyno.run.stop()
-            return 143
+        except LaunchError as error:
+            heard(str(error))
+            status = 127
         finally:
             dyno.ended.set()
             if mine.dynos.get(dyno.name) is dyno:
                 del mine.dynos[dyno.name]
             self._tell(mine)
+        return status
 
     def dynos(self, app: str) -> list[Dyno]:
         """An app's dynos, in the order in which they were started."""
@@ -215,7 +216,8 @@ class Backing:
     async def _launch(self, job: Job, log: Callable[[str], None]) -> Run:
         # A launch that was cancelled half-way would leave a process that nobody knows.
         with anyio.CancelScope(shield=True):
-            return await self.runtime.launch(job, log)
+            run = await self.runtime.launch(job, log)
+        return run
 
     async def _live(self, dyno: Dyno) -> None:
         """One life of a dyno, from its start to its end."""
@@ -241,4 +243,6 @@ class Backing:
 
 async def _ended(dyno: Dyno) -> None:
     dyno.scope.cancel()
-    await dyno.ended.wait()
+    # A dyno whose task was cancelled before it began never ends.
+    with anyio.move_on_after(STOP_LIMIT_S):
+        await dyno.ended.wait()
