@@ -36,6 +36,10 @@ def load() -> Vendor | str:
     ours = unpublished()
     for name, additions in ours["additions"].items():
         _merge(document["definitions"][name], additions)
+    for addition in ours["link_additions"]:
+        for link in document["definitions"][addition["definition"]]["links"]:
+            if (link["method"], link["title"]) == (addition["method"], addition["title"]):
+                _merge(link["schema"], addition["schema"])
     document = closed(document)
     registry: Registry[Any] = Registry().with_resource(
         _PUBLISHED, Resource.from_contents(document, default_specification=DRAFT4)

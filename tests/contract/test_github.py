@@ -83,6 +83,7 @@ async def test_commits_are_read_as_github_describes_them(stage: Stage) -> None:
         "/repos/example/services/git/ref/heads/nothing",
         "/rate_limit",
     ],
+    ids=lambda path: path.replace("0", "") if isinstance(path, str) else None,
 )
 async def test_what_later_commands_will_ask_is_answered_as_github_describes_it(
     stage: Stage, path: str
