@@ -5,7 +5,7 @@ They keep what they are told and fail when they are asked to. The adapters have 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from liftlock.errors import LiftlockError, NotHealthy, ReleaseFailed
 from liftlock.model import (
     App,
     Backup,
+    Commit,
     Database,
     Deployment,
     Environment,
@@ -33,7 +34,7 @@ from liftlock.model import (
     Undo,
 )
 from liftlock.planning.observation import AppObservation, Observation, Wanted
-from liftlock.ports import Announcement, Commit, Progress, Switch
+from liftlock.ports import Announcement, Progress, Switch
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -241,7 +242,3 @@ def crash(app: str) -> NotHealthy:
 def refusal(app: str) -> ReleaseFailed:
     return ReleaseFailed(f"The platform refused to release {app}: 500.")
 
-
-def table(rows: Mapping[str, str]) -> str:
-    """Rows as text, for assertions that show the whole."""
-    return "\n".join(f"{key}: {value}" for key, value in rows.items())

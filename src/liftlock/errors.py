@@ -12,6 +12,7 @@ The branches are split by what the reader does about it:
     ├── Interrupted             130/143   a signal ended it
     ├── ArtifactMissing               1   an image or a site version is not where it has to be
     ├── BackupFailed                  1
+    ├── LeaseLost                     1   the right to change the environment is gone, or cannot be shown to last
     ├── ReleaseFailed                 1   the platform failed the switch (a release phase, a command)
     ├── NotHealthy                    1   it was switched, and does not stay up
     └── VendorError                   1   an HTTP conversation with a vendor went wrong
@@ -109,6 +110,10 @@ class Interrupted(LiftlockError):
 
 class ArtifactMissing(LiftlockError):
     """An artifact was looked for where it has to be, and is not there."""
+
+
+class LeaseLost(LiftlockError):
+    """The lease ran out, was broken, or could not be renewed in time. Nothing new was begun."""
 
 
 class BackupFailed(LiftlockError):

@@ -406,12 +406,29 @@ class Intent:
     backups: tuple[Backup, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Gates that were overridden, each with its reason."""
+    undo_on_failure: bool = True
+    """What `--on-failure` said: put back what was switched, or leave it as it stands."""
     finished_at: datetime | None = None
     url: str = ""
 
     @property
     def is_open(self) -> bool:
         return self.state in {State.IN_PROGRESS, State.QUEUED, State.PENDING}
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Who holds an environment's lease: what a loser is told."""
+
+    environment: str
+    holder: str
+    purpose: str
+    since: datetime
+    until: datetime
+    token: int
+    """The fencing token: it grows by one with every lease that is taken."""
+    broken: str = ""
+    """The reason that somebody gave for breaking it."""
 
 
 @dataclass(frozen=True, slots=True)

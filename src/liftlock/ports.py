@@ -8,12 +8,12 @@ on a virtual clock; wall-clock time comes from a `Clock`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from liftlock.model import (
     App,
@@ -23,6 +23,7 @@ from liftlock.model import (
     Database,
     Deployment,
     Digest,
+    Holding,
     ImageId,
     Intent,
     Kind,
@@ -30,7 +31,6 @@ from liftlock.model import (
     Located,
     Missing,
     Recorded,
-    RecordName,
     Release,
     Running,
     State,
@@ -248,6 +248,7 @@ class NewIntent:
     before: Mapping[str, Artifacts]
     reverts: str = ""
     overrides: Mapping[str, str] | None = None
+    undo_on_failure: bool = True
     expected_backups: tuple[str, ...] = ()
 
 
@@ -312,6 +313,49 @@ class Ledger(Protocol):
         ...
 
 
+class Lease(Protocol):
+    """A lease that we hold. Its journal outlives us: whoever takes the next one can read it."""
+
+    holding: Holding
+    journal: Sequence[Mapping[str, Any]]
+    """The entries so far, those of a holder that vanished included, oldest first."""
+
+    def lasts_s(self) -> float:
+        """How long it is sure to last, in seconds, on a clock that counts suspend; 0 when it is over."""
+        ...
+
+    async def renew(self) -> None:
+        """Make it last its whole time again. Raises `LeaseLost` when somebody else took or broke it."""
+        ...
+
+    async def write(self, entry: Mapping[str, Any]) -> None:
+        """Append to the journal, chained to the entry before. Raises `LeaseLost`."""
+        ...
+
+    async def free(self) -> None:
+        """Give it back. One that is lost already stays lost: nothing is raised for that."""
+        ...
+
+
+class Leases(Protocol):
+    """The right to change an environment, held by one promotion at a time.
+
+    Expiry is judged by the clock of whoever keeps the leases, plus a margin, never by ours alone.
+    """
+
+    async def take(self, environment: str, purpose: str) -> Lease:
+        """Take the environment's lease. Raises `Busy`, with the holder, when somebody holds it."""
+        ...
+
+    async def holding(self, environment: str) -> Holding | None:
+        """Who holds it now; None when it is free or has run out."""
+        ...
+
+    async def break_(self, environment: str, reason: str) -> Holding:
+        """Take it away from its holder, recording why. Raises `LiftlockError` when nobody holds it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AppLine:
     """One app's line in a notification."""
@@ -359,10 +403,5 @@ class Adapters:
     clock: Clock
 
 
-RecordNames = Mapping[str, Mapping[str, RecordName]]
-"""By app, by environment: how the ledger names its records."""
-
 WaitNotice = Callable[[str, float, str], None]
 """Told (vendor, seconds, why) when a client waits for a vendor's limit."""
-
-AsyncLines = AsyncIterator[str]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from liftlock.engine.events import Event, RunFinished, StepFinished
 from liftlock.engine.execute import StopRequest
-from liftlock.engine.run import Ending, Result, Run, Standing
+from liftlock.engine.run import Ending, Result, Run
+from liftlock.engine.way_back import Standing
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.ledgers.memory import Memory
 from liftlock.model import App, Database, Deployment, Intent, Kind, Known, State, Undo
@@ -269,15 +270,15 @@ def test_an_interruption_settles_what_is_in_flight_and_undoes(verb: str) -> None
     world = observatory()
     world.platform.takes_s[verb] = 100.0
 
+    async def interrupt() -> None:
+        await anyio.sleep(50)
+        world.stop.ask("interrupted by SIGINT")
+
     async def main() -> Result:
         async with anyio.create_task_group() as tasks:
-
-            async def interrupt() -> None:
-                await anyio.sleep(50)
-                world.stop.ask("interrupted by SIGINT")
-
             tasks.start_soon(interrupt)
-            return await world.run()
+            result = await world.run()
+        return result
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     result = anyio.run(main, backend="trio", backend_options={"clock": clock})
