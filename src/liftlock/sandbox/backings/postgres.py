@@ -181,24 +181,21 @@ class Postgres:
         if (data / "PG_VERSION").exists() and (self._home / "server.json").exists():
             return
         shutil.rmtree(data, ignore_errors=True)
-        data.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(data.parent)
         data.mkdir(mode=0o700)
+        password = secrets.token_urlsafe(18)
+        password_file = data.with_name("password")
+        password_file.touch(mode=0o600)
+        password_file.write_text(password + "\n")
         if user is not None:
             os.chown(data, user, -1)
-        password = secrets.token_urlsafe(18)
-        reading, writing = os.pipe()
-        os.write(writing, password.encode() + b"\n")
-        os.close(writing)
+            os.chown(password_file, user, -1)
+        argv = [*prefix, str(self._programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "--no-sync"]
+        argv += ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C"]
         try:
-            done = subprocess.run(  # noqa: S603  our own programs
-                [
-                    *prefix, str(self._programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "--no-sync",
-                    "--auth=scram-sha-256", f"--pwfile=/dev/fd/{reading}", "--encoding=UTF8", "--locale=C",
-                ],
-                pass_fds=[reading], user=user, cwd="/", capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            done = subprocess.run(argv, user=user, cwd="/", capture_output=True, text=True, check=False)  # noqa: S603
         finally:
-            os.close(reading)
+            password_file.unlink()
         if done.returncode != 0:
             raise DatabaseError(f"initdb failed in {data}: {done.stderr.strip()[-500:]}")
         self._write_settings({"port": free_port(), "password": password})
@@ -307,6 +304,13 @@ def _data_of(home: Path, user: int | None) -> Path:
         return home / "data"
     name = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"liftlock-postgres-{name}" / "data"
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises `DatabaseError` when somebody else was there first, as may happen in the shared temporary folder."""
+    folder.mkdir(parents=True, mode=0o711, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        raise DatabaseError(f"{folder} belongs to another user: remove it, or choose another state folder")
 
 
 def _end_leftover(data: Path) -> None:
