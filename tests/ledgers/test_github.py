@@ -486,6 +486,25 @@ async def test_a_wrong_token_is_no_account() -> None:
         await answering(401, {"message": "Bad credentials"}).account()
 
 
+async def test_a_record_is_shown_on_githubs_own_page() -> None:
+    ledger = answering(
+        200,
+        [
+            {
+                "id": 7,
+                "sha": COMMITS[0],
+                "task": "deploy:SSO",
+                "environment": "a/b",
+                "created_at": "2026-11-01T12:00:00Z",
+                "url": "https://api.github.com/repos/example/services/deployments/7",
+            }
+        ],
+    )
+    (newest,) = (await ledger.read("staging", ["SSO"]).newest()).values()
+    assert newest.url == "https://github.com/example/services/deployments/a%2Fb"
+    assert newest.creator == ""
+
+
 def test_a_description_is_one_line_of_140_characters() -> None:
     assert cut("two\nlines") == "two lines"
     assert len(cut("x" * 141)) == 140

@@ -49,6 +49,7 @@ class Entry:
     created_at: datetime
     creator: str
     url: str
+    """Where people look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +301,15 @@ def _entry(repository: str, payload: Mapping[str, Any]) -> Entry:
         payload=payload.get("payload"),
         created_at=_time(payload, "created_at"),
         creator=optional(payload, "creator.login", str) or "",
-        url=optional(payload, "url", str) or "",
+        url=_page_of(optional(payload, "url", str) or "", repository, field(payload, "environment", str)),
     )
+
+
+def _page_of(url: str, repository: str, environment: str) -> str:
+    """GitHub has a page for each environment's deployments; elsewhere the API's address has to do."""
+    if url.startswith("https://api.github.com/"):
+        return f"https://github.com/{repository}/deployments/{quote(environment, safe='')}"
+    return url
 
 
 def _status(payload: Mapping[str, Any]) -> Status:

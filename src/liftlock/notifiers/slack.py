@@ -96,7 +96,7 @@ def message(announcement: Announcement) -> dict[str, Any]:
     """The webhook's body: blocks, and a text for where blocks do not show."""
     head = f"{announcement.title}: {announcement.outcome}"
     lines = [_app_line(line) for line in announcement.lines]
-    notes = [escape(note) for note in announcement.notes]
+    notes = [f"• {escape(note)}" for note in announcement.notes]
     backups = [_backup_line(backup) for backup in announcement.backups]
     blocks = [
         {

@@ -1,0 +1,293 @@
+"""Commits from the checkout at hand and from GitHub: the same files, and never the work tree."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from liftlock import source_code
+from liftlock.errors import LiftlockError, NotFound
+from liftlock.http import Http
+from liftlock.sandbox import Cloud, create_app
+from liftlock.source_code import Commits, GitHubCommits, LocalGit, head, repository_of, unpack, web_address
+
+pytestmark = pytest.mark.anyio
+
+BASE = "http://127.0.0.1:1"
+REPOSITORY = "example/services"
+FAR = "f" * 40
+
+
+def git(folder: Path, *arguments: str) -> str:
+    person = {"GIT_AUTHOR_NAME": "A. Stronomer", "GIT_AUTHOR_EMAIL": "a@users.invalid"}
+    committer = {"GIT_COMMITTER_NAME": "A. Stronomer", "GIT_COMMITTER_EMAIL": "a@users.invalid"}
+    clean = {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"}
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**clean, **person, **committer},
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of two commits, with a dirty work tree."""
+    folder = tmp_path / "services"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "remote", "add", "origin", f"git@github.com:{REPOSITORY}.git")
+    (folder / "migrate").write_text("#!/bin/sh\necho one\n")
+    (folder / "migrate").chmod(0o755)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "link").symlink_to("../migrate")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "Add the migration\n\nIt does one thing.")
+    (folder / "migrate").write_text("#!/bin/sh\necho two\n")
+    git(folder, "commit", "-q", "-am", "Do another")
+    (folder / "migrate").write_text("never committed")
+    (folder / "stray").write_text("untracked")
+    return folder
+
+
+def nobody() -> Http:
+    raise AssertionError("GitHub must not be asked")
+
+
+def commits(root: Path, http: Callable[[], Http] = nobody) -> Commits:
+    return Commits(LocalGit(root), GitHubCommits(http))
+
+
+@pytest.fixture
+async def github() -> AsyncIterator[Http]:
+    cloud = Cloud(modelled=True)
+    async with cloud.running():
+
+        async def owner() -> str | None:
+            return "Bearer owner"
+
+        http = Http("github", BASE, authorization=owner, transport=httpx2.ASGITransport(create_app(cloud)))
+        await http.request("PUT", "/_sandbox/world", json={"github": {"repositories": [REPOSITORY]}})
+        commit = {"sha": FAR, "parents": [], "message": "A far one\n\nbody", "author": "A. Stronomer"}
+        await http.request("PUT", f"/_sandbox/github/{REPOSITORY}/commits", json=[commit])
+        archive = tar_of({"explore/firebase.json": b"{}", "migrate": b"#!/bin/sh\n"})
+        await http.request("PUT", f"/_sandbox/github/{REPOSITORY}/tarballs/{FAR}", content=archive)
+        yield http
+
+
+def tar_of(files: dict[str, bytes], *members: tarfile.TarInfo) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o755
+            tar.addfile(member, io.BytesIO(content))
+        for member in members:
+            tar.addfile(member)
+    return packed.getvalue()
+
+
+# The checkout at hand.
+
+
+async def test_a_local_commit_is_told_without_github(checkout: Path) -> None:
+    first = git(checkout, "rev-parse", "HEAD~1")
+    commit = await commits(checkout).commit(REPOSITORY, first)
+    assert commit is not None
+    assert (commit.sha, commit.subject, commit.author) == (first, "Add the migration", "A. Stronomer")
+    assert commit.authored_at is not None
+    assert commit.authored_at.tzinfo is not None
+
+
+async def test_a_checkout_holds_the_commits_files_and_not_the_work_trees(checkout: Path) -> None:
+    first = git(checkout, "rev-parse", "HEAD~1")
+    async with commits(checkout).checkout(REPOSITORY, first) as folder:
+        assert (folder / "migrate").read_text() == "#!/bin/sh\necho one\n"
+        assert (folder / "migrate").stat().st_mode & 0o100, "a command stays executable"
+        assert (folder / "sub" / "link").read_text() == "#!/bin/sh\necho one\n"
+        assert not (folder / "stray").exists()
+    assert not folder.exists()
+
+
+async def test_a_checkout_goes_away_when_its_user_fails(checkout: Path) -> None:
+    with pytest.raises(RuntimeError):
+        async with commits(checkout).checkout(REPOSITORY, git(checkout, "rev-parse", "HEAD")) as folder:
+            raise RuntimeError
+    assert not folder.exists()
+
+
+async def test_head_says_where_a_checkout_stands(checkout: Path) -> None:
+    found = await head(checkout)
+    assert (found.commit.sha, found.commit.subject) == (git(checkout, "rev-parse", "HEAD"), "Do another")
+    assert (found.dirty, found.repository) == (True, REPOSITORY)
+    git(checkout, "checkout", "-q", "--", "migrate")
+    (checkout / "stray").unlink()
+    git(checkout, "remote", "remove", "origin")
+    found = await head(checkout)
+    assert (found.dirty, found.repository) == (False, "")
+
+
+async def test_a_folder_that_is_no_checkout_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LiftlockError, match="git log failed in"):
+        await head(tmp_path)
+
+
+@pytest.mark.parametrize("sha", ["", "HEAD", "main", "--output=/tmp/x", "1234567", "g" * 40])
+async def test_only_whole_names_are_looked_up_in_the_checkout(checkout: Path, sha: str) -> None:
+    assert not await LocalGit(checkout).has(sha)
+
+
+async def test_without_git_there_is_still_github(
+    github: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    commit = await commits(tmp_path, lambda: github).commit(REPOSITORY, FAR)
+    assert commit is not None
+    with pytest.raises(LiftlockError, match="git cannot be run"):
+        await head(tmp_path)
+
+
+# GitHub.
+
+
+async def test_a_commit_that_is_not_at_hand_is_asked_of_github(github: Http, checkout: Path) -> None:
+    commit = await commits(checkout, lambda: github).commit(REPOSITORY, FAR)
+    assert commit is not None
+    assert (commit.sha, commit.subject, commit.author) == (FAR, "A far one", "A. Stronomer")
+    assert commit.url
+
+
+async def test_a_commit_that_nobody_has_is_none(github: Http, tmp_path: Path) -> None:
+    assert await commits(tmp_path, lambda: github).commit(REPOSITORY, "e" * 40) is None
+    assert await commits(tmp_path).commit("", "e" * 40) is None
+
+
+async def test_githubs_archive_comes_without_its_top_folder(github: Http, tmp_path: Path) -> None:
+    async with commits(tmp_path, lambda: github).checkout(REPOSITORY, FAR) as folder:
+        files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        assert files == ["explore/firebase.json", "migrate"]
+        assert (folder / "migrate").stat().st_mode & 0o100
+
+
+async def test_a_checkout_of_what_nobody_has_is_refused(github: Http, tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        async with commits(tmp_path, lambda: github).checkout(REPOSITORY, "e" * 40):
+            pass
+    with pytest.raises(LiftlockError, match="no commit"):
+        async with commits(tmp_path).checkout("", "e" * 40):
+            pass
+
+
+def archived(content: bytes) -> Callable[[], Http]:
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, content=content))
+    return lambda: Http("github", BASE, transport=transport)
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        tar_of({"top/../../escaped": b"x"}),
+        tar_of({}, link("top/passwd", "/etc/passwd")),
+        tar_of({}, link("top/up", "../../..")),
+        tar_of({}, link("top/hard", "top/../../escaped", tarfile.LNKTYPE)),
+        tar_of({}, link("top/null", "", tarfile.CHRTYPE)),
+        tar_of({"top/whole": b"x" * 100_000})[:60],
+        b"<html>not an archive</html>",
+        b"",
+    ],
+    ids=[
+        "parent",
+        "absolute link",
+        "link upwards",
+        "hard link upwards",
+        "device",
+        "cut short",
+        "html",
+        "empty",
+    ],
+)
+async def test_an_archive_that_is_broken_or_means_harm_is_refused(tmp_path: Path, archive: bytes) -> None:
+    with pytest.raises(LiftlockError, match="cannot be unpacked"):
+        async with commits(tmp_path, archived(archive)).checkout(REPOSITORY, FAR):
+            pass
+    assert not (tmp_path / "escaped").exists()
+
+
+async def test_an_archive_that_would_fill_the_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_code, "MAX_BYTES", 1000)
+    with pytest.raises(LiftlockError, match="more than a checkout may hold"):
+        async with commits(tmp_path, archived(tar_of({"top/big": b"0" * 1001}))).checkout(REPOSITORY, FAR):
+            pass
+
+
+def test_hard_links_survive_the_loss_of_the_top_folder(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(tar_of({"top/file": b"x"}, link("top/same", "top/file", tarfile.LNKTYPE)))
+    (tmp_path / "out").mkdir()
+    unpack(archive, tmp_path / "out", 1)
+    assert (tmp_path / "out" / "same").read_bytes() == b"x"
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+    ("api", "page"),
+    [
+        ("https://api.github.com", "https://github.com/example/services/compare/a...b"),
+        ("https://git.example.org/api/v3", "https://git.example.org/example/services/compare/a...b"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1/repos/example/services/compare/a...b"),
+    ],
+)
+async def test_the_page_of_a_comparison_costs_no_request(tmp_path: Path, api: str, page: str) -> None:
+    def unasked(request: httpx2.Request) -> httpx2.Response:
+        raise AssertionError(request)
+
+    http = Http("github", api, transport=httpx2.MockTransport(unasked))
+    assert await commits(tmp_path, lambda: http).compare_url(REPOSITORY, "a", "b") == page
+
+
+@pytest.mark.parametrize("ends", [("", "b"), ("a", ""), ("a", "a")])
+async def test_there_is_no_page_where_there_is_nothing_to_compare(
+    tmp_path: Path, ends: tuple[str, str]
+) -> None:
+    assert await commits(tmp_path).compare_url(REPOSITORY, *ends) == ""
+    assert await commits(tmp_path).compare_url("", "a", "b") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "repository"),
+    [
+        ("git@github.com:example/services.git", REPOSITORY),
+        ("https://github.com/example/services", REPOSITORY),
+        ("https://token@github.com/example/services.git/", REPOSITORY),
+        ("ssh://git@github.com:22/example/services.git", REPOSITORY),
+        ("/srv/git/services.git", ""),
+        ("../services", ""),
+        ("file:///srv/services.git", ""),
+        ("https://[broken", ""),
+        ("", ""),
+    ],
+)
+def test_the_repository_is_read_from_the_remote(url: str, repository: str) -> None:
+    assert repository_of(url) == repository
+
+
+def test_web_address_of_githubs_api() -> None:
+    assert web_address("https://api.github.com") == "https://github.com"
