@@ -121,10 +121,9 @@ def is_on_loopback(project: Project) -> bool:
 
 
 def _used_endpoints(project: Project) -> dict[str, str]:
-    """The endpoints that the project's apps, ledger and archive are reached by, and any set on purpose."""
+    """The endpoints of the project's apps, commits and archive, and those of plugins."""
     keys = {key for app in project.apps.values() for key in ENDPOINTS_OF.get(app.platform, ())}
-    if project.ledger == "github":
-        keys.add("github")
+    keys.add("github")  # whatever the ledger is, GitHub is asked what a commit says
     keys |= {key for key in project.endpoints if key not in ENDPOINTS}
     used = {key: _address(project, key) for key in sorted(keys)}
     if project.archive:
