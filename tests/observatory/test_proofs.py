@@ -35,4 +35,4 @@ def test_a_message_reads_as_its_blocks_where_it_has_some() -> None:
         ],
     }
     assert proofs.message_text(payload) == "Promoted\nSSO\nITC"
-    assert proofs.message_text({"text": "plain"}) == "plain"
+    assert proofs.message_text({"text": "plain <https://example.test/a|link>"}) == "plain link"

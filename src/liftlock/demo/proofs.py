@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -49,13 +50,13 @@ def tables_of(dump: bytes) -> list[str]:
 
 def slack_texts(sandbox: Sandbox) -> list[str]:
     """The messages that arrived at Slack, oldest first, as a reader would see them."""
-    messages = sandbox.observe().get("slack", {}).get("messages", [])
-    return [message_text(message.get("payload", message)) for message in messages]
+    return [message_text(row["payload"]) for row in sandbox.observe()["slack"]]
 
 
 def message_text(payload: Any) -> str:
     """What a reader sees of a message to Slack, a line for each of its texts."""
-    return "\n".join(_texts(payload))
+    # A link is <address|its text>.
+    return re.sub(r"<[^|>]+\|([^>]+)>", r"\1", "\n".join(_texts(payload)))
 
 
 def _texts(payload: Any) -> Iterator[str]:
