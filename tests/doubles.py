@@ -241,4 +241,3 @@ def crash(app: str) -> NotHealthy:
 
 def refusal(app: str) -> ReleaseFailed:
     return ReleaseFailed(f"The platform refused to release {app}: 500.")
-

@@ -44,6 +44,11 @@ class LiftlockError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def headline(self) -> str:
+        """The message's first line; what follows it are details, such as a log's last lines."""
+        return self.message.partition("\n")[0]
+
 
 class UsageError(LiftlockError):
     """The command line asks for something that does not exist or is not allowed."""

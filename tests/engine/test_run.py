@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from liftlock.engine.events import Event, RunFinished, StepFinished
 from liftlock.engine.execute import StopRequest
-from liftlock.engine.run import Ending, Result, Run
+from liftlock.engine.outcome import Ending, Result
+from liftlock.engine.run import Run
 from liftlock.engine.way_back import Standing
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.ledgers.memory import Memory

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from liftlock.cli.output import Output
-from liftlock.engine.run import Ending, Result, size_text
+from liftlock.engine.outcome import Ending, Result, size_text
 from liftlock.engine.way_back import Standing
 from liftlock.model import Kind, Known, Project
 from liftlock.planning.order import predecessors

@@ -8,7 +8,8 @@ from uuid import uuid4
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.engine.events import Emit
 from liftlock.engine.execute import StopRequest
-from liftlock.engine.run import Result, Run
+from liftlock.engine.outcome import Result
+from liftlock.engine.run import Run
 from liftlock.model import Project
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters

@@ -180,7 +180,7 @@ class _Executor:
                 detail = await self._act(step, lambda text: self._emit(StepProgress(step.id, text, step.app)))
             outcome = Outcome.DONE
         except LiftlockError as error:
-            outcome, detail = Outcome.FAILED, error.message
+            outcome, detail = Outcome.FAILED, error.headline
             self._fail(step, error)
         except Exception as defect:  # noqa: BLE001 - a defect must lead to the way back, not past it
             outcome, detail = Outcome.FAILED, f"{type(defect).__name__}: {defect}"

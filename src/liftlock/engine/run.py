@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 import anyio
 
 from liftlock.engine.events import Emit, RunFinished, RunStarted
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
+from liftlock.engine.outcome import Ending, Result, in_words, size_text
 from liftlock.engine.way_back import Standing, Touched, WayBack
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import (
@@ -42,43 +41,6 @@ from liftlock.ports import (
     Progress,
     Switch,
 )
-
-
-class Ending(StrEnum):
-    """How a run ended."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    """The environment is as it was before."""
-    MIXED = "neither all-old nor all-new"
-    UNRECORDED = "verified, but not all records were written"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a run ended, app by app, with what a reader needs for the next step."""
-
-    ending: Ending
-    apps: Mapping[str, Standing]
-    elapsed_s: float
-    intent: Intent | None = None
-    deployments: Mapping[str, Deployment] | None = None
-    backups: tuple[Backup, ...] = ()
-    cause: LiftlockError | None = None
-    failed_step: str = ""
-    interrupted: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """1 as before, 6 a person is needed, 0 done; an interruption's code is the caller's."""
-        match self.ending:
-            case Ending.SUCCEEDED:
-                return 0
-            case Ending.FAILED:
-                return 1
-            case _:
-                return 6
 
 
 class Run:
@@ -302,7 +264,7 @@ class Run:
         else:
             ending, standing = await self._go_back(execution)
         await self._close_failed(ending, standing, cause, execution.stopped)
-        await self._announce(f"failed: {ending}" if ending is not Ending.SUCCEEDED else "succeeded")
+        await self._announce(in_words(ending, cause, execution.stopped))
         return self._result(
             ending, standing, cause=cause, failed_step=failed_step, interrupted=execution.stopped
         )
@@ -346,7 +308,7 @@ class Run:
     async def _close_failed(
         self, ending: Ending, standing: Mapping[str, Standing], cause: LiftlockError | None, stopped: str
     ) -> None:
-        why = cause.message if cause else stopped
+        why = cause.headline if cause else stopped
         state = State.SUCCESS if ending is Ending.SUCCEEDED else State.FAILURE
         if ending in {Ending.MIXED, Ending.UNRECORDED}:
             state = State.ERROR
@@ -449,13 +411,3 @@ def _origin(plan: Plan) -> str:
 
 def _artifacts_text(artifacts: Artifacts) -> str:
     return ", ".join(f"{part} {artifact.short}" for part, artifact in artifacts.items())
-
-
-def size_text(size_bytes: int) -> str:
-    """A size for people, in powers of 1000: 12.3 MB."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

@@ -152,8 +152,7 @@ def _decide(seen: AppObservation, release: Release) -> tuple[Action, str]:
     if current is None:
         return Action.RECORD, "it runs already and has no record"
     if current.release.commit != release.commit:
-        moved = f"{current.release.short_commit} → {release.short_commit}"
-        return Action.RECORD, f"same artifacts at another commit ({moved}); the record moves forward"
+        return Action.RECORD, "same artifacts at another commit; only the record moves"
     if not same_artifacts(seen.recorded_artifacts, release.artifacts):
         return Action.RECORD, "it runs already; the record says otherwise"
     return Action.UNCHANGED, "same artifacts, and they run"
@@ -161,7 +160,7 @@ def _decide(seen: AppObservation, release: Release) -> tuple[Action, str]:
 
 def _difference(running: Known, release: Release, current: Deployment | None) -> str:
     if not running.artifacts:
-        return "first release"
+        return running.note or "first release"
     if current is not None and current.release.commit == release.commit:
         return "rebuilt at the same commit"
     parts = sorted(
