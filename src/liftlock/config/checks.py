@@ -1,0 +1,216 @@
+"""What the values of a file mean to each other: references, cycles, clashes, what an app's kind allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from liftlock.config.draft import Draft
+from liftlock.config.naming import platforms_of, record_name, target_name, vendor_names
+from liftlock.config.places import Key
+from liftlock.config.schema import LEDGERS, PLATFORMS, AppTable, File
+from liftlock.config.values import HEROKU_APP, SITE, did_you_mean, ledger_scheme, shown
+
+_TARGET_NAMES = {
+    "heroku": (
+        HEROKU_APP,
+        "a Heroku app's name",
+        "It has 3 to 30 of a-z, 0-9 and -, and begins with a letter.",
+    ),
+    "firebase": (SITE, "a Firebase site's name", "It has at most 63 of a-z, 0-9 and -, and - only inside."),
+}
+
+
+def check(file: File, draft: Draft, added_platforms: frozenset[str], added_ledgers: Collection[str]) -> None:
+    """Note everything in `file` that is well formed and still cannot be."""
+    _check_project(file, draft, added_ledgers)
+    _check_references(
+        draft,
+        "environments",
+        "from",
+        {name: table.promotes_from for name, table in file.environments.items()},
+    )
+    _check_references(draft, "apps", "after", {name: app.after for name, app in file.apps.items()})
+    for name, app in file.apps.items():
+        _check_app(file, draft, name, app, added_platforms)
+    _check_targets(file, draft, added_platforms)
+    _check_records(file, draft)
+
+
+def _check_project(file: File, draft: Draft, added_ledgers: Collection[str]) -> None:
+    ledger = ledger_scheme(file.project.ledger)
+    known = [*LEDGERS, *(each for each in added_ledgers if each not in LEDGERS)]
+    if ledger not in known:
+        draft.note(
+            ("project", "ledger"),
+            f"there is no ledger {shown(ledger)}.",
+            did_you_mean(ledger, known, "Ledgers"),
+        )
+    if ledger == "github" and not file.project.repository:
+        draft.note(
+            ("project", "repository"),
+            "is missing: the ledger is GitHub's.",
+            'Write repository = "OWNER/NAME".',
+        )
+
+
+def _check_references(draft: Draft, kind: str, word: str, references: Mapping[str, Sequence[str]]) -> None:
+    what = kind.removesuffix("s")
+    for name, others in references.items():
+        for index, other in enumerate(others):
+            place = (kind, name, word, index)
+            if other in others[:index]:
+                draft.note(place, f"{shown(other)} is named twice.")
+            elif other not in references and not draft.is_noted((kind, other)):
+                hint = did_you_mean(other, references, f"{kind.capitalize()}")
+                draft.note(place, f"there is no {what} {shown(other)}.", hint)
+    for cycle in _cycles(references):
+        path = " → ".join((*cycle, cycle[0]))
+        draft.note((kind, cycle[0], word), f"goes in a circle: {path}.", "Take one of them out.")
+
+
+def _cycles(references: Mapping[str, Sequence[str]]) -> Iterable[tuple[str, ...]]:
+    """One circle for every name that can be reached from itself and is in no circle told before."""
+    finished: set[str] = set()
+    for start in references:
+        path: list[str] = []
+        ahead = [iter((start,))]
+        while ahead:
+            name = next(ahead[-1], None)
+            if name is None:
+                ahead.pop()
+                if path:
+                    finished.add(path.pop())
+            elif name in path:
+                yield tuple(path[path.index(name) :])
+            elif name in references and name not in finished:
+                path.append(name)
+                ahead.append(iter(references[name]))
+
+
+def _check_app(file: File, draft: Draft, name: str, app: AppTable, added_platforms: frozenset[str]) -> None:
+    key: Key = ("apps", name)
+    platforms = platforms_of(app, added_platforms)
+    known = (*PLATFORMS, *sorted(added_platforms))
+    if len(platforms) > 1:
+        draft.note(
+            (*key, platforms[1]), f"is a second platform: {name} has {platforms[0]} already.", "Keep one."
+        )
+    elif not platforms:
+        if not any(draft.is_noted((*key, platform)) for platform in known):
+            choices = ", ".join(known)
+            draft.note(key, "says nowhere where the app lives.", f"Write exactly one of {choices}.")
+        return
+    _check_kind(draft, key, app, platforms[0])
+    _check_processes(draft, key, app, platforms[0])
+    repository = app.repository or file.project.repository
+    if platforms[0] == "command" and not repository and not draft.is_noted(("project", "repository")):
+        draft.note((*key, "repository"), "is missing: a command runs in a checkout.", 'Write "OWNER/NAME".')
+
+
+def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
+    """Keys that this kind of app does not have. An added platform may have any."""
+    unfit = {
+        "heroku": {"folder": "only sites and commands have one", "options": "only added platforms have any"},
+        "firebase": {
+            "processes": "a site has none",
+            "health": "only containers have one",
+            "backup": "a site has no database",
+            "options": "only added platforms have any",
+        },
+        "command": {
+            "processes": "a command has none",
+            "health": "only containers have one",
+            "backup": "only Heroku apps have databases that liftlock backs up",
+            "options": "only added platforms have any",
+        },
+    }
+    for word, reason in unfit.get(platform, {}).items():
+        if word in app.model_fields_set and getattr(app, word) is not False:
+            draft.note((*key, word), f"does not fit an app on {platform}: {reason}.", "Take it out.")
+
+
+def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
+    if platform == "heroku" and not app.processes and not draft.is_noted_below((*key, "processes")):
+        draft.note(key, "has no process types.", 'Write at least processes.web = { image = "…" }.')
+    for process, table in app.processes.items():
+        place = (*key, "processes", process)
+        if draft.is_noted_below(place):
+            continue
+        sources = [word for word in ("image", "dockerfile", "directory") if getattr(table, word)]
+        if len(sources) != 1:
+            found = f"has {' and '.join(sources)}" if sources else "does not say where its image comes from"
+            draft.note(place, f"{found}.", "Write exactly one of image, dockerfile and directory.")
+        elif table.command and not table.directory:
+            draft.note(
+                (*place, "command"),
+                "goes with directory alone; an image has its own command.",
+                "Take it out.",
+            )
+        elif table.directory and not table.command:
+            draft.note(place, "has a directory and no command.", 'Write command = ["PROGRAM", …].')
+
+
+def _check_targets(file: File, draft: Draft, added_platforms: frozenset[str]) -> None:
+    owners: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, app in file.apps.items():
+        for platform in platforms_of(app, added_platforms)[:1]:
+            if platform != "command":
+                _check_targets_of(file, draft, name, app, platform, owners)
+
+
+def _check_targets_of(
+    file: File,
+    draft: Draft,
+    name: str,
+    app: AppTable,
+    platform: str,
+    owners: dict[tuple[str, str], tuple[str, str]],
+) -> None:
+    place: Key = ("apps", name, platform)
+    names = getattr(app, platform)
+    for environment in names if isinstance(names, dict) else ():
+        if environment not in file.environments and not draft.is_noted(("environments", environment)):
+            hint = did_you_mean(environment, file.environments, "Environments")
+            draft.note((*place, environment), f"there is no environment {shown(environment)}.", hint)
+    for environment, table in file.environments.items():
+        target = target_name(name, app, platform, environment, vendor_names(environment, table))
+        if target is None:
+            draft.note(place, f"has no name for {environment}.", f'Write {environment} = "…" in it.')
+            continue
+        spot = (*place, environment) if isinstance(names, dict) else place
+        pattern, what, rule = _TARGET_NAMES.get(platform, (r"\S+", "a name", "It has no blanks."))
+        if not re.fullmatch(pattern, target):
+            draft.note(spot, f"{shown(target)} in {environment} is not {what}.", rule)
+        owner = owners.setdefault((platform, target), (name, environment))
+        if owner != (name, environment):
+            whose = f"{owner[0]} in {owner[1]}" if owner[0] != name else f"{name} itself in {owner[1]}"
+            own = "Give each environment its own." if isinstance(names, dict) else "Put {env} into the name."
+            hint = own if owner[0] == name else "Two apps cannot live in one place."
+            draft.note(spot, f"{shown(target)} in {environment} is already the place of {whose}.", hint)
+
+
+def _check_records(file: File, draft: Draft) -> None:
+    owners: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for name, app in file.apps.items():
+        for environment, table in file.environments.items():
+            vendors = vendor_names(environment, table)
+            record = record_name(name, app, file.project.repository, environment, vendors)
+            # GitHub takes repositories and environments that differ in case alone for the same.
+            same = (record.repository.lower(), record.task, record.environment.lower())
+            owner = owners.setdefault(same, (name, environment))
+            if owner != (name, environment):
+                draft.note(
+                    _record_place(app, name, environment, owner),
+                    f"the records of {name} in {environment} would be those of {owner[0]} in {owner[1]} "
+                    f"(task {shown(record.task)}, environment {shown(record.environment)}).",
+                    "Give each its own task or environment.",
+                )
+
+
+def _record_place(app: AppTable, name: str, environment: str, owner: tuple[str, str]) -> Key:
+    if app.record.task or app.record.environment:
+        return ("apps", name, "record")
+    if owner[0] == name:
+        return ("environments", environment, "github")
+    return ("apps", name)

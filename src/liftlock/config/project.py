@@ -1,0 +1,159 @@
+"""From a file that is right to the `Project` that the rest of liftlock works with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from liftlock.config.draft import Draft
+from liftlock.config.naming import fill, platforms_of, record_name, target_name, vendor_names
+from liftlock.config.schema import ENDPOINTS, AppTable, CommandTable, File
+from liftlock.config.values import Mistake, duration_s, endpoint
+from liftlock.model import App, Environment, Gates, ProcessSource, Project, Target, Undo
+
+
+def build(file: File, endpoints: Mapping[str, str], added_platforms: frozenset[str], root: str) -> Project:
+    """The project that a checked file means."""
+    environments = {name: _environment(file, name) for name in _upwards(file)}
+    apps = {
+        name: _app(name, app, file.project.repository, environments, platforms_of(app, added_platforms)[0])
+        for name, app in file.apps.items()
+    }
+    meaning: dict[str, Any] = {
+        "name": file.project.name,
+        "repository": file.project.repository,
+        "ledger": file.project.ledger,
+        "settle_s": duration_s(file.project.settle),
+        "environments": environments,
+        "apps": apps,
+        "endpoints": endpoints,
+        "lease": file.project.lease,
+        "archive": file.project.archive,
+        "single_machine": file.project.single_machine,
+    }
+    notify = {"slack": {"webhook": file.notify.slack.webhook}} if file.notify.slack else {}
+    return Project(**meaning, notify=notify, config_digest=_digest(meaning), root=root)
+
+
+def resolve_endpoints(file: File, environ: Mapping[str, str], draft: Draft) -> dict[str, str]:
+    """Every vendor's base address: the variable, else the file, else the vendor's own."""
+    found: dict[str, str] = {}
+    for vendor, (variable, default) in ENDPOINTS.items():
+        found[vendor] = getattr(file.endpoints, vendor) or default
+        if environ.get(variable):
+            try:
+                found[vendor] = endpoint(environ[variable])
+            except Mistake as mistake:
+                draft.note(("endpoints", vendor), f"the variable {variable} {mistake}", mistake.hint)
+    return found
+
+
+def _upwards(file: File) -> list[str]:
+    """The environments from the first level up; those of one level as in the file."""
+    ordered: list[str] = []
+    while len(ordered) < len(file.environments):
+        ordered += [
+            name
+            for name, table in file.environments.items()
+            if name not in ordered and all(below in ordered for below in table.promotes_from)
+        ]
+    return ordered
+
+
+def _environment(file: File, name: str) -> Environment:
+    table = file.environments[name]
+    gates = Gates(table.gates.approvals, duration_s(table.gates.soak), table.gates.window)
+    return Environment(name, tuple(table.promotes_from), vendor_names(name, table), gates)
+
+
+def _app(
+    name: str,
+    app: AppTable,
+    repository: str,
+    environments: Mapping[str, Environment],
+    platform: str,
+) -> App:
+    targets: dict[str, Target] = {}
+    records = {}
+    for environment, level in environments.items():
+        records[environment] = record_name(name, app, repository, environment, level.names)
+        targets[environment] = Target(
+            app=name,
+            environment=environment,
+            platform=platform,
+            name=target_name(name, app, platform, environment, level.names) or name,
+            repository=app.repository or repository,
+            processes=tuple(app.processes),
+            health=app.health,
+            options=_options(app, platform, environment, level.names),
+        )
+    return App(
+        name=name,
+        platform=platform,
+        repository=app.repository or repository,
+        targets=targets,
+        records=records,
+        after=tuple(app.after),
+        backup=app.backup,
+        undo=_undo(app),
+        processes={
+            process: ProcessSource(table.image, table.dockerfile, table.directory, tuple(table.command))
+            for process, table in app.processes.items()
+        },
+    )
+
+
+def _undo(app: AppTable) -> Undo:
+    """A schema that was changed does not go back with the code, unless the team says that it may stay."""
+    if app.undo:
+        return Undo(app.undo)
+    changes_schema = "release" in app.processes or (app.command is not None and not app.command.undo)
+    return Undo.NEVER if changes_schema else Undo.SAFE
+
+
+def _options(app: AppTable, platform: str, environment: str, vendors: Mapping[str, str]) -> dict[str, Any]:
+    if platform == "heroku":
+        return {}
+    if platform == "command" and app.command:
+        return {**_command(app.command, environment, vendors), "folder": app.folder}
+    return {**app.options, "folder": app.folder}
+
+
+def _command(table: CommandTable, environment: str, vendors: Mapping[str, str]) -> dict[str, Any]:
+    def filled(arguments: list[str]) -> list[str]:
+        return [fill(each, environment, vendors) for each in arguments]
+
+    options: dict[str, Any] = {
+        "status": filled(table.status),
+        "apply": filled(table.apply),
+        "env": list(table.env),
+        "timeout_s": duration_s(table.timeout),
+    }
+    return {**options, "undo": filled(table.undo)} if table.undo else options
+
+
+_UNORDERED = {"after", "promotes_from"}
+
+
+def _digest(meaning: Mapping[str, Any]) -> str:
+    """SHA-256 over what plans depend on, in one canonical spelling.
+
+    Who is notified and where the file lies are left out: changing them invalidates no plan.
+    """
+    text = json.dumps(_canonical(meaning), sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _canonical(value: Any) -> Any:
+    if is_dataclass(value):
+        return _canonical({field.name: getattr(value, field.name) for field in fields(value)})
+    if isinstance(value, Mapping):
+        return {
+            name: sorted(each) if name in _UNORDERED else _canonical(each) for name, each in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [_canonical(each) for each in value]
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -1,0 +1,405 @@
+"""The shape of `liftlock.toml`, key by key: what is read, described and offered to editors.
+
+A value's own form is checked here; what values mean to each other is checked in `checks`.
+Descriptions are written once, here; the reference page and the JSON Schema are made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+)
+
+from liftlock.config import values, windows
+
+PLATFORMS = ("heroku", "firebase", "command")
+"""The platforms that come with liftlock; others are added by entry points."""
+NOTIFIERS = ("slack",)
+LEDGERS = ("github", "sqlite", "postgresql")
+
+
+def _text(check: Callable[[str], str], pattern: str = r"\S", **more: Any) -> tuple[Any, Any]:
+    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": pattern, **more})
+
+
+Name = Annotated[str, *_text(values.name, f"^{values.NAME}$")]
+ProcessType = Annotated[str, *_text(values.process_type, f"^{values.PROCESS}$")]
+Repository = Annotated[str, *_text(values.repository, f"^{values.REPOSITORY}$")]
+Registry = Annotated[str, *_text(values.registry, f"^{values.REGISTRY}$")]
+Image = Annotated[str, *_text(values.image, f"^{values.IMAGE}$")]
+Duration = Annotated[str, *_text(values.duration, f"^{values.DURATION}$")]
+Window = Annotated[str, *_text(windows.window_text)]
+HealthPath = Annotated[str, *_text(values.health_path, f"^{values.HEALTH}$")]
+RelativePath = Annotated[str, *_text(values.relative_path, "^[^/]")]
+Filled = Annotated[str, *_text(values.not_empty)]
+Template = Annotated[str, *_text(values.template)]
+Task = Annotated[str, *_text(values.record_task)]
+Secret = Annotated[str, *_text(values.secret_reference, f"^{values.SECRET}$")]
+Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
+Ledger = Annotated[str, *_text(values.ledger)]
+Arguments = Annotated[list[str], AfterValidator(values.arguments), Field(min_length=1)]
+ArgumentTemplates = Annotated[list[str], AfterValidator(values.argument_templates), Field(min_length=1)]
+Variables = Annotated[list[str], AfterValidator(values.variable_names)]
+Names = Annotated[
+    str | dict[str, str],
+    PlainValidator(values.names_by_environment),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"\S"},
+                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
+
+
+class Table(BaseModel):
+    """A table of the file. Unknown keys are mistakes, and no value is bent into another type."""
+
+    # Built once, as part of the whole file and when it is first read: building is most of an import.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
+
+
+class ProjectTable(Table):
+    """The project as a whole."""
+
+    name: Name = Field(
+        description="The project's name; leases and records carry it.", examples=["observatory"]
+    )
+    repository: Repository = Field(
+        default="",
+        description="The project's GitHub repository. Records of promotions go there, and so do those of "
+        "apps that name no repository of their own. May be left out only with another ledger than GitHub.",
+        examples=["example/services"],
+    )
+    ledger: Ledger = Field(
+        default="github",
+        description="Where deployments are recorded: `github`, or an SQL database. "
+        "An address never holds a password.",
+        examples=["github", "sqlite:///liftlock.db", "postgresql://db.example.com/liftlock"],
+    )
+    lease: Repository = Field(
+        default="",
+        description="Another GitHub repository for the lease, so that a promoting token cannot push code. "
+        "The project's repository when left out.",
+        examples=["example/leases"],
+    )
+    archive: Registry = Field(
+        default="",
+        description="A place in a registry that keeps every pushed image, since a platform may expire "
+        "what it never released.",
+        examples=["ghcr.io/example"],
+    )
+    settle: Duration = Field(
+        default="30s",
+        description="How long a release must stay healthy before it counts.",
+        examples=["30s", "500ms"],
+    )
+    single_machine: bool = Field(
+        default=False,
+        description="Allows an SQLite ledger for real targets: true says that all promotions run "
+        "on this machine.",
+        examples=[True],
+    )
+
+
+class GatesTable(Table):
+    """What must hold before a plan may change the environment."""
+
+    approvals: int = Field(
+        default=0,
+        ge=0,
+        description="How many people other than the requester must approve the plan.",
+        examples=[1],
+    )
+    soak: Duration = Field(
+        default="0s", description="How long a release must have been healthy in the source.", examples=["2h"]
+    )
+    window: Window = Field(
+        default="",
+        description="When the environment may be changed: days, hours and a time zone; "
+        "`;` separates several windows.",
+        examples=["Mon-Thu 09:00-16:00 America/Santiago"],
+    )
+
+
+class EnvironmentTable(Table):
+    """A level. The first one without `from` is where `deploy` releases."""
+
+    promotes_from: list[str] = Field(
+        default=[],
+        alias="from",
+        description="The environments that may be promoted to this one.",
+        examples=[["dev"], ["staging", "dev"]],
+    )
+    github: Filled = Field(
+        default="",
+        description="What the records on GitHub call it; its own name when left out.",
+        examples=["development"],
+    )
+    firebase: Filled = Field(
+        default="",
+        description="What `{env}` stands for in Firebase sites; its own name when left out.",
+        examples=["stage"],
+    )
+    gates: GatesTable = Field(
+        default_factory=GatesTable, description="What must hold before a plan may change it."
+    )
+
+
+class ProcessTable(Table):
+    """Where a process type's image comes from: exactly one of `image`, `dockerfile` and `directory`."""
+
+    image: Image = Field(
+        default="",
+        description="An image in the local Docker engine.",
+        examples=["noirlab/lucuma-sso-service"],
+    )
+    dockerfile: RelativePath = Field(
+        default="", description="A Dockerfile to build.", examples=["obscalc/Dockerfile"]
+    )
+    directory: RelativePath = Field(
+        default="",
+        description="A plain directory; the same files always make the same image, without Docker.",
+        examples=["services/sso"],
+    )
+    command: Arguments = Field(
+        default=[],
+        description="With `directory`: what the image runs, as a list of program and arguments.",
+        examples=[["python3", "app.py", "web"]],
+    )
+
+
+class RecordTable(Table):
+    """How the ledger names the app's records, where they differ from what liftlock would write."""
+
+    task: Task = Field(
+        default="", description="The records' task; `deploy:APP` when left out.", examples=["deploy"]
+    )
+    environment: Template = Field(
+        default="",
+        description="The records' environment, a template; the environment's `github` name when left out.",
+        examples=["resource-ui-{env}"],
+    )
+
+
+class CommandTable(Table):
+    """An app that is a command, run in a temporary checkout of the recorded commit."""
+
+    status: ArgumentTemplates = Field(
+        description="Tells whether there is work: exits 0 for nothing to do, 10 for work; "
+        "anything else is an error.",
+        examples=[["./migrate", "status", "{env}"]],
+    )
+    apply: ArgumentTemplates = Field(description="Does the work.", examples=[["./migrate", "apply", "{env}"]])
+    undo: ArgumentTemplates = Field(
+        default=[],
+        description="Takes the work back. Without it the app counts as not undoable.",
+        examples=[["./migrate", "undo", "{env}"]],
+    )
+    env: Variables = Field(
+        default=[],
+        description="The only environment variables that the commands are given, by name; their values never "
+        "appear in output.",
+        examples=[["MIGRATE_KEY"]],
+    )
+    timeout: Duration = Field(
+        default="10m", description="After this long a command is stopped.", examples=["10m"]
+    )
+
+
+class AppTable(Table):
+    """A unit that is released as one, on exactly one platform: `heroku`, `firebase` or `command`."""
+
+    heroku: Names = Field(
+        default="",
+        description="The app's name on Heroku: a template, or a table by environment.",
+        examples=["itc-{env}"],
+    )
+    firebase: Names = Field(
+        default="",
+        description="The Firebase Hosting site. Here `{env}` is the name that the environment "
+        "gives as `firebase`.",
+        examples=["explore-gemini-{env}", {"dev": "explore-1", "production": "explore"}],
+    )
+    command: CommandTable | None = Field(
+        default=None,
+        description="The commands of an app that is no process and no site.",
+        examples=[{"status": ["./migrate", "status", "{env}"], "apply": ["./migrate", "apply", "{env}"]}],
+    )
+    repository: Repository = Field(
+        default="",
+        description="The app's GitHub repository; the project's when left out.",
+        examples=["example/explore"],
+    )
+    after: list[str] = Field(
+        default=[], description="The apps that are released before this one.", examples=[["SSO", "ITC"]]
+    )
+    backup: bool = Field(
+        default=False,
+        description="Whether its databases are backed up before anything is released.",
+        examples=[True],
+    )
+    health: HealthPath = Field(
+        default="", description="A path that answers 2xx when the app is healthy.", examples=["/health"]
+    )
+    undo: Literal["safe", "never"] | None = Field(
+        default=None,
+        description="Whether a release can be taken back: `safe` says that migrations are backward "
+        "compatible. "
+        "When left out: `never` for an app with a `release` process type and for a command without `undo`, "
+        "else `safe`.",
+        examples=["safe"],
+    )
+    processes: dict[ProcessType, ProcessTable] = Field(
+        default={},
+        description="The process types of a containers app, by name; `release` runs before each release.",
+        examples=[{"web": {"image": "noirlab/lucuma-sso-service"}}],
+    )
+    record: RecordTable = Field(
+        default_factory=RecordTable,
+        description="The names of its records, where a team has its own.",
+        examples=[{"task": "deploy", "environment": "resource-ui-{env}"}],
+    )
+    folder: RelativePath = Field(
+        default=".",
+        description="The app's part of its repository: where a site's `firebase.json` stands, "
+        "or where a command runs.",
+        examples=["explore"],
+    )
+    options: dict[str, Any] = Field(
+        default={},
+        description="What only an added platform understands; it checks them itself.",
+        examples=[{"replicas": 2}],
+    )
+
+
+class SlackTable(Table):
+    """An incoming webhook of Slack."""
+
+    webhook: Secret = Field(
+        description="Where the webhook's address is to be read: `env:NAME` or `keyring:NAME`. "
+        "The address itself is a secret.",
+        examples=["env:SLACK_WEBHOOK_URL"],
+    )
+
+
+class NotifyTable(Table):
+    """Who is told how a promotion ended."""
+
+    slack: SlackTable | None = Field(
+        default=None,
+        description="Posts one message per promotion.",
+        examples=[{"webhook": "env:SLACK_WEBHOOK_URL"}],
+    )
+
+
+class EndpointsTable(Table):
+    """The vendors' base addresses, for proxies, GitHub Enterprise and the sandbox.
+
+    The environment variables win over them.
+    """
+
+    github: Endpoint = Field(
+        default="", description="GitHub's REST API.", examples=["https://api.github.com"]
+    )
+    heroku: Endpoint = Field(
+        default="", description="Heroku's Platform API.", examples=["https://api.heroku.com"]
+    )
+    heroku_data: Endpoint = Field(
+        default="", description="Heroku's data API.", examples=["https://api.data.heroku.com"]
+    )
+    heroku_registry: Endpoint = Field(
+        default="", description="Heroku's container registry.", examples=["https://registry.heroku.com"]
+    )
+    firebase: Endpoint = Field(
+        default="", description="Firebase Hosting's API.", examples=["https://firebasehosting.googleapis.com"]
+    )
+
+
+class File(Table):
+    """The configuration of a liftlock project."""
+
+    model_config = ConfigDict(title="liftlock.toml")
+
+    project: ProjectTable = Field(description="The project as a whole.")
+    environments: dict[Name, EnvironmentTable] = Field(
+        description="The levels, by name.",
+        min_length=1,
+        examples=[{"dev": {}, "production": {"from": ["dev"]}}],
+    )
+    apps: dict[Name, AppTable] = Field(
+        description="The applications, by name.",
+        min_length=1,
+        examples=[{"web": {"heroku": "example-{env}"}}],
+    )
+    notify: NotifyTable = Field(default_factory=NotifyTable, description="Who is told how a promotion ended.")
+    endpoints: EndpointsTable = Field(
+        default_factory=EndpointsTable, description="The vendors' base addresses."
+    )
+
+
+ENDPOINTS = {
+    "github": ("GITHUB_API_URL", "https://api.github.com"),
+    "heroku": ("HEROKU_API_URL", "https://api.heroku.com"),
+    "heroku_data": ("HEROKU_DATA_URL", "https://api.data.heroku.com"),
+    "heroku_registry": ("HEROKU_REGISTRY_URL", "https://registry.heroku.com"),
+    "firebase": ("FIREBASE_HOSTING_API_URL", "https://firebasehosting.googleapis.com"),
+}
+"""By vendor key: the variable that wins over the file, and the default."""
+
+SECTIONS: dict[tuple[str, ...], type[Table]] = {
+    ("project",): ProjectTable,
+    ("environments", "NAME"): EnvironmentTable,
+    ("environments", "NAME", "gates"): GatesTable,
+    ("apps", "NAME"): AppTable,
+    ("apps", "NAME", "processes", "TYPE"): ProcessTable,
+    ("apps", "NAME", "record"): RecordTable,
+    ("apps", "NAME", "command"): CommandTable,
+    ("notify",): NotifyTable,
+    ("notify", "slack"): SlackTable,
+    ("endpoints",): EndpointsTable,
+}
+"""Every table of the file by its place; a part in capitals stands for any name."""
+
+
+def keys_of(table: type[BaseModel]) -> list[str]:
+    """A table's keys as the file spells them."""
+    return [field.alias or name for name, field in table.model_fields.items()]
+
+
+@cache
+def file_model(added_platforms: frozenset[str]) -> type[File]:
+    """The file's shape where other packages add platforms: each is a key of an app."""
+    if not added_platforms:
+        return File
+    added: dict[str, Any] = {
+        platform: (Names, Field("", description=f"Where the app lives on the platform {platform}."))
+        for platform in sorted(added_platforms)
+    }
+    app = create_model("AppTable", __base__=AppTable, __doc__=AppTable.__doc__, **added)
+    apps: Any = (dict[Name, app], File.model_fields["apps"])  # type: ignore[valid-type]
+    return create_model("File", __base__=File, __doc__=File.__doc__, apps=apps)
+
+
+def keys_at(place: Collection[str], added_platforms: Collection[str] = ()) -> list[str]:
+    """The keys that a table at this place may have; none when the place is no table of ours."""
+    if not place:
+        return keys_of(File)
+    for pattern, table in SECTIONS.items():
+        if len(pattern) == len(place) and all(
+            part.isupper() or part == actual for part, actual in zip(pattern, place, strict=True)
+        ):
+            return [*keys_of(table), *(sorted(added_platforms) if table is AppTable else ())]
+    return []
