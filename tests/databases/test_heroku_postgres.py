@@ -183,9 +183,7 @@ def transfer(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def service(
-    listed: list[dict[str, Any]], asked: list[str], captured: dict[str, Any] | None = None
-) -> HerokuPostgres:
+def service(listed: list[dict[str, Any]], asked: list[str], captured: Any = None) -> HerokuPostgres:
     """The service, before a list of transfers; a capture gives `captured`."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -259,7 +257,7 @@ async def test_names_are_those_of_heroku_cli() -> None:
     ]
     postgres = service(
         listed, [], [{"name": "DATABASE", "addon": {"id": "addon-1", "app": {"name": "odb-staging"}}}]
-    )  # type: ignore[arg-type]
+    )
     found = await postgres.backups(project_of(container_app()).apps["ODB"].targets["staging"])
     assert sorted(backup.id for backup in found) == ["a012", "b007", "ob123"]
 

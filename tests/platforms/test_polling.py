@@ -1,0 +1,126 @@
+"""Polls are frequent at first, then back off, and add less than a tenth to a wait."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+import trio
+from trio.testing import MockClock
+
+from liftlock.errors import AnswerLost, NotFound, Unreachable
+from liftlock.polling import PATIENCE_S, gap_s, wait_for
+
+
+def on_virtual_clock(story: Callable[[], Awaitable[Any]]) -> Any:
+    return trio.run(story, clock=MockClock(autojump_threshold=0.0))
+
+
+def never() -> Exception:
+    return TimeoutError("it never came")
+
+
+@pytest.mark.parametrize("lasts_s", [0.5, 1.0, 7.0, 60.0, 300.0, 3600.0])
+@pytest.mark.parametrize("answer_s", [0.0, 0.05, 0.2])
+def test_waiting_adds_less_than_a_tenth_and_one_answer(lasts_s: float, answer_s: float) -> None:
+    looks = 0
+
+    async def story() -> float:
+        began = anyio.current_time()
+
+        async def look() -> bool | None:
+            nonlocal looks
+            looks += 1
+            is_done = anyio.current_time() - began >= lasts_s
+            await anyio.sleep(answer_s)
+            return is_done or None
+
+        await wait_for(look, limit_s=7200.0, timed_out=never)
+        return anyio.current_time() - began
+
+    assert on_virtual_clock(story) <= lasts_s * 1.1 + answer_s + 1e-6
+    assert looks < 130 + lasts_s / 30  # the gap ends at 30 s
+
+
+def test_gaps_grow_with_the_time_waited() -> None:
+    assert [gap_s(elapsed) for elapsed in (0.0, 0.5, 10.0, 100.0, 10_000.0)] == [0.05, 0.05, 0.8, 8.0, 30.0]
+
+
+def test_first_look_is_at_once() -> None:
+    async def story() -> float:
+        async def look() -> int:
+            return 1
+
+        await wait_for(look, limit_s=1.0, timed_out=never)
+        return anyio.current_time()
+
+    assert on_virtual_clock(story) == pytest.approx(0.0, abs=0.001)
+
+
+def test_time_limit_ends_the_wait() -> None:
+    async def story() -> None:
+        async def look() -> None:
+            return None
+
+        with pytest.raises(TimeoutError, match="it never came"):
+            await wait_for(look, limit_s=5.0, timed_out=never)
+        assert anyio.current_time() == pytest.approx(5.0, abs=0.1)
+
+    on_virtual_clock(story)
+
+
+def test_look_that_never_returns_does_not_stop_the_others() -> None:
+    async def story() -> None:
+        count = 0
+
+        async def look() -> bool | None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                await anyio.sleep_forever()
+            return count > 3 or None
+
+        assert await wait_for(look, limit_s=60.0, timed_out=never)
+        assert anyio.current_time() < 1.0
+
+    on_virtual_clock(story)
+
+
+@pytest.mark.parametrize("failure", [Unreachable, AnswerLost])
+def test_passing_failures_are_no_news_until_patience_ends(failure: type[Unreachable | AnswerLost]) -> None:
+    async def story() -> None:
+        async def look() -> None:
+            raise failure("no answer", vendor="x")
+
+        with pytest.raises(failure):
+            await wait_for(look, limit_s=3600.0, timed_out=never)
+        assert PATIENCE_S <= anyio.current_time() < PATIENCE_S * 1.1
+
+    on_virtual_clock(story)
+
+
+@pytest.mark.parametrize("failure", [NotFound("gone", vendor="x"), ValueError("a bug")])
+def test_other_failures_end_the_wait_as_they_are(failure: Exception) -> None:
+    async def story() -> None:
+        async def look() -> None:
+            raise failure
+
+        with pytest.raises(type(failure)) as caught:
+            await wait_for(look, limit_s=60.0, timed_out=never)
+        assert caught.value is failure
+
+    on_virtual_clock(story)
+
+
+def test_cancellation_passes() -> None:
+    async def story() -> None:
+        async def look() -> None:
+            return None
+
+        with anyio.move_on_after(1.0) as scope:
+            await wait_for(look, limit_s=60.0, timed_out=never)
+        assert scope.cancelled_caught
+
+    on_virtual_clock(story)
