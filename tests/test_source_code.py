@@ -14,7 +14,8 @@ import pytest
 from liftlock import source_code
 from liftlock.errors import LiftlockError, NotFound
 from liftlock.http import Http
-from liftlock.sandbox import Cloud, create_app
+from liftlock.sandbox import Cloud
+from liftlock.sandbox.inprocess import InProcess
 from liftlock.source_code import Commits, GitHubCommits, LocalGit, head, repository_of, unpack, web_address
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +75,7 @@ async def github() -> AsyncIterator[Http]:
         async def owner() -> str | None:
             return "Bearer owner"
 
-        http = Http("github", BASE, authorization=owner, transport=httpx2.ASGITransport(create_app(cloud)))
+        http = Http("github", BASE, authorization=owner, transport=InProcess(cloud))
         await http.request("PUT", "/_sandbox/world", json={"github": {"repositories": [REPOSITORY]}})
         commit = {"sha": FAR, "parents": [], "message": "A far one\n\nbody", "author": "A. Stronomer"}
         await http.request("PUT", f"/_sandbox/github/{REPOSITORY}/commits", json=[commit])

@@ -9,12 +9,22 @@ import anyio
 import httpx2
 import pytest
 
-from liftlock.errors import AnswerLost, BadAnswer, Conflict, NotFound, Unauthorized, UsageError, VendorFailure
+from liftlock.errors import (
+    AnswerLost,
+    BadAnswer,
+    Conflict,
+    NotFound,
+    Unauthorized,
+    UsageError,
+    VendorError,
+    VendorFailure,
+)
 from liftlock.http import Http
 from liftlock.ledgers.github import INTENT_TASK, GitHubLedger
 from liftlock.ledgers.github_deployments import LOOKS_S, Deployments, cut
 from liftlock.ledgers.payload import intent_payload
 from liftlock.model import Deployment, Intent, RecordedId, State
+from liftlock.ports import Ledger
 from tests.ledgers.worlds import (
     BASE,
     COMMITS,
@@ -31,6 +41,7 @@ from tests.ledgers.worlds import (
 pytestmark = pytest.mark.anyio
 
 SERVICES = "example/services"
+on_virtual_clock = pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 WEB = "sha256:" + "a" * 64
 
 
@@ -264,6 +275,17 @@ async def test_a_write_whose_answer_is_lost_is_made_once(
         assert sum(len(r["statuses"]) for r in records) == 1
 
 
+@on_virtual_clock
+@pytest.mark.parametrize(("write", "path", "skip"), WRITES)
+async def test_a_write_that_hangs_is_looked_up_when_its_time_is_over(
+    world: GitHubWorld, write: Callable[[GitHubWorld], Awaitable[object]], path: str, skip: int
+) -> None:
+    world.fault(method="POST", path=path, skip=skip, times=1, action="hang")
+    await write(world)
+    records = world.records()
+    assert len(records) == len({r["task"] for r in records})
+
+
 async def test_an_answer_that_cannot_be_read_is_looked_up(world: GitHubWorld) -> None:
     world.fault(method="POST", path="/deployments$", times=1, action="body", body="<html>")
     intent = await write_intent(world)
@@ -292,9 +314,6 @@ async def late_world(request: pytest.FixtureRequest) -> AsyncIterator[GitHubWorl
     async with github_world(LOOKS_S) as world:
         world.cloud.settings.github_listing_delay_s = request.param
         yield world
-
-
-on_virtual_clock = pytest.mark.parametrize("anyio_backend", ["trio"], indirect=True)
 
 
 @on_virtual_clock
@@ -348,6 +367,43 @@ async def test_identical_creates_at_once_are_two_to_github_and_one_to_us(world: 
     first, second = await one.open_intent(new_intent()), await other.open_intent(new_intent())
     assert first.id != second.id
     assert len(await world.ledger.intents("staging", 10)) == 1
+
+
+@on_virtual_clock
+@pytest.mark.parametrize("seed", range(25))
+async def test_a_promotion_through_a_bad_connection_is_recorded_once(world: GitHubWorld, seed: int) -> None:
+    """P5: whatever is lost, running again ends as if nothing had been."""
+    for action in (
+        {"action": "lost"},
+        {"action": "reset"},
+        {"action": "hang"},
+        {"action": "status", "status": 502},
+    ):
+        world.fault(probability=0.1, seed=f"{seed}{action}", **action)
+
+    async def lift(ledger: Ledger) -> None:
+        await ledger.read("staging", ["SSO", "ODB"]).open_intents()
+        intent = await ledger.open_intent(new_intent())
+        for app in ("SSO", "ODB"):
+            made = await ledger.record(new_deployment(RELEASES[app], intent.id), intent)
+            await ledger.mark(made, State.SUCCESS, "from dev")
+        await ledger.close_intent(intent, State.SUCCESS, "2 released")
+
+    for attempt in range(10):
+        if attempt == 5:
+            world.cloud.faults.delete()
+        try:
+            await lift(world.another())
+            break
+        except VendorError:
+            continue
+    world.cloud.faults.delete()
+    (intent,) = await world.ledger.intents("staging", 10)
+    assert intent.state is State.SUCCESS
+    records = [r for r in world.records() if r["task"].startswith("deploy:")]
+    assert sorted(r["task"] for r in records) == ["deploy:ODB", "deploy:SSO"]
+    found = await world.ledger.read("staging", ["SSO", "ODB"]).recorded()
+    assert all(r.current and r.current.release == RELEASES[app] for app, r in found.items())
 
 
 # Intents.

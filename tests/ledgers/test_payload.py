@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liftlock import __version__
@@ -15,6 +15,7 @@ from liftlock.model import CommitId, Kind, RecordedId, Release, SiteVersion
 from tests.ledgers.worlds import BACKUP, OBSERVATORY, RELEASES, image, new_deployment, new_intent
 
 WEB = "sha256:" + "a" * 64
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_a_record_holds_the_images_where_the_scripts_look_for_them() -> None:
@@ -172,6 +173,7 @@ JSON = st.recursive(
 )
 
 
+@unhurried
 @given(JSON)
 def test_no_payload_is_an_error(payload: Any) -> None:
     read_record(payload)
@@ -179,6 +181,7 @@ def test_no_payload_is_an_error(payload: Any) -> None:
     read_record(json.dumps(payload))
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from(["format", "kind", "releases", "before", "site", "backups"]), JSON))
 def test_no_content_of_our_own_part_is_an_error(ours: dict[str, Any]) -> None:
     for payload in ({"liftlock": ours}, {"liftlock": {"format": 1, "kind": "deploy", **ours}}):
@@ -187,6 +190,7 @@ def test_no_content_of_our_own_part_is_an_error(ours: dict[str, Any]) -> None:
             assert isinstance(artifact, (SiteVersion, CommitId))
 
 
+@unhurried
 @given(st.text())
 def test_no_text_is_an_error(payload: str) -> None:
     assert read_record(payload).artifacts == {}

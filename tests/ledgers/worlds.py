@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from liftlock.http import Http
 from liftlock.ledgers.github import GitHubLedger
 from liftlock.ledgers.github_deployments import Deployments
@@ -32,7 +30,8 @@ from liftlock.model import (
     Target,
 )
 from liftlock.ports import Ledger, NewDeployment, NewIntent
-from liftlock.sandbox import Cloud, create_app
+from liftlock.sandbox import Cloud
+from liftlock.sandbox.inprocess import InProcess
 
 FIXTURES = Path(__file__).parent / "fixtures"
 OBSERVATORY: dict[str, Any] = json.loads((FIXTURES / "observatory.json").read_text())
@@ -188,22 +187,12 @@ class GitHubWorld(World):
         return deployments
 
 
-class InProcess(httpx2.ASGITransport):
-    """The sandbox without a socket; a dropped connection is the client's own error."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            return await super().handle_async_request(request)
-        except ConnectionResetError as error:
-            raise httpx2.ReadError(str(error), request=request) from error
-
-
 @asynccontextmanager
 async def github_world(looks_s: tuple[float, ...] = (0.0, 0.0)) -> AsyncIterator[GitHubWorld]:
     cloud = Cloud(modelled=True)
     project = observatory()
     async with cloud.running():
-        transport = InProcess(create_app(cloud))
+        transport = InProcess(cloud)
 
         async def owner() -> str | None:
             return "Bearer owner"

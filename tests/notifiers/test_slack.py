@@ -18,6 +18,9 @@ from liftlock.http import Http
 from liftlock.model import Backup
 from liftlock.notifiers.slack import MAX_TEXT, Slack, duration, escape, message, shortened, size
 from liftlock.ports import Announcement, AppLine
+from liftlock.sandbox import Cloud
+from liftlock.sandbox import slack as slack_of_the_sandbox
+from liftlock.sandbox.inprocess import InProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +75,17 @@ async def test_one_message_is_posted_to_the_webhook() -> None:
     assert request.headers["content-type"] == "application/json"
     assert "authorization" not in request.headers
     assert json.loads(request.content) == message(ANNOUNCEMENT)
+
+
+async def test_the_sandboxs_slack_takes_it() -> None:
+    cloud = Cloud(modelled=True)
+    async with cloud.running():
+        transport = InProcess(cloud)
+        webhook = "http://127.0.0.1:1/services/T/B/X"
+        there = Slack(lambda: webhook, lambda vendor, base: Http(vendor, base, transport=transport))
+        await there.announce(ANNOUNCEMENT)
+        (row,) = slack_of_the_sandbox.observe(cloud)
+    assert row["payload"] == message(ANNOUNCEMENT)
 
 
 def test_the_message_is_whole() -> None:

@@ -175,10 +175,13 @@ class Deployments:
                 "POST", _path(repository), json={**ALWAYS, **body}, expect={201, 202}
             )
         except Conflict as error:
-            error.hint = (
-                f"The ref {str(body['ref'])[:40]!r} must exist in {repository}: push it, and check that "
-                "the record's commit belongs to that repository."
-            )
+            if "ref" in error.message.lower():
+                error.hint = (
+                    f"The ref {str(body['ref'])[:40]!r} must exist in {repository}: push it, and check that "
+                    "the record's commit belongs to that repository."
+                )
+            else:
+                error.hint = "Nothing was recorded. GitHub's own words say what it did not like."
             raise
         if answer.status == 202:
             told = optional(answer.object(), "message", str) or "no reason given"
