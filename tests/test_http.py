@@ -471,3 +471,22 @@ async def test_requests_share_connections_and_are_closed() -> None:
         assert len(connections) <= 4
         await http.aclose()
         tasks.cancel_scope.cancel()
+
+
+def _every_http_error() -> list[type[Exception]]:
+    found: list[type[Exception]] = []
+    waiting: list[type[Exception]] = [httpx2.TransportError, OSError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += [one for one in kind.__subclasses__() if one.__module__.startswith(("httpx2", "builtins"))]
+        found.append(kind)
+    return found
+
+
+@pytest.mark.parametrize("kind", _every_http_error(), ids=lambda kind: kind.__name__)
+async def test_no_error_of_the_network_is_left_as_it_is(kind: type[Exception]) -> None:
+    for method in ("GET", "POST"):
+        with pytest.raises(VendorError) as caught:
+            await client(Server(kind("why"))).request(method, "/x")
+        assert caught.value.__cause__ is not None
+        assert caught.value.hint
