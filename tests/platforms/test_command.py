@@ -201,6 +201,16 @@ async def test_restore_undoes_what_was_applied(rig: Rig) -> None:
     await rig.platform.restore(target_of(), Known({}), rig.told.append)
 
 
+async def test_what_was_applied_and_not_undone_runs_whatever_an_older_commit_says(rig: Rig) -> None:
+    """After a newer commit was applied, an older one's status has nothing to do either."""
+    old = Release("preferences", "", {"commit": CommitId("4" * 40)})
+    await rig.release(target_of())
+    assert await rig.platform.running(target_of(), [old, RELEASE]) == DONE
+    await rig.platform.restore(target_of(), Known({}), rig.told.append)
+    running = await rig.platform.running(target_of(), [old, RELEASE])
+    assert running == Known({}, note="work to do", compared_with=old.artifacts)
+
+
 async def test_restore_without_undo_says_so(rig: Rig) -> None:
     await rig.release(target_of(undo=None))
     with pytest.raises(ReleaseFailed, match="cannot be taken back: it has no undo command"):

@@ -29,6 +29,8 @@ from liftlock.sandbox import Cloud, create_app
 from liftlock.sandbox.images import make_image
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.wiring import open_project
+from tests.contract.exchanges import Recorder
+from tests.contract.vendors import unavailable, validate_request
 
 COMMIT = "5" * 40
 HEROKU = "http://sandbox.localhost"
@@ -88,6 +90,8 @@ class World:
     project: Project
     adapters: Adapters
     told: list[str]
+    disturbed: bool = False
+    """Whether faults were injected: then not everything on the wire is as the vendors describe."""
 
     @property
     def heroku(self) -> Any:
@@ -152,6 +156,7 @@ class World:
         )
 
     def fault(self, **rule: Any) -> Any:
+        self.disturbed = True
         return self.cloud.faults.add(rule)
 
     def requests(self, vendor: str | None = None) -> list[tuple[str, str]]:
@@ -185,7 +190,8 @@ def simulate(
 @asynccontextmanager
 async def _opened(project: Project, world: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> Any:
     cloud = Cloud(modelled=True)
-    transport = InProcess(cloud, create_app(cloud))
+    recorder = Recorder(create_app(cloud))
+    transport = InProcess(cloud, recorder)
     async with cloud.running():
         cloud.settings.change(dict(settings))
         names = [t.name for a in project.apps.values() for t in a.targets.values() if a.platform == "heroku"]
@@ -198,7 +204,17 @@ async def _opened(project: Project, world: Mapping[str, Any] | None, settings: M
         )
         cloud.log.clear()
         async with open_project(project, transport=transport, environ={}) as adapters:
-            yield World(cloud, project, adapters, [])
+            here = World(cloud, project, adapters, [])
+            yield here
+            if not here.disturbed:
+                _check_requests(recorder)
+
+
+def _check_requests(recorder: Recorder) -> None:
+    """Everything that was sent is as the vendors describe it; the answers are the sandbox's own affair."""
+    for each in recorder.exchanges:
+        if each.status < 400 and not unavailable(each.vendor):
+            validate_request(each.vendor, each.method, each.path, each.sent, each.query)
 
 
 def located(release: Release, where: str = "target") -> Located:

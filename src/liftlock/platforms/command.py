@@ -75,20 +75,21 @@ class Command:
         self._context = context
         self._checkouts: dict[tuple[str, str], Path] = {}
         self._released: dict[tuple[str, str], Release] = {}
+        self._undone: set[tuple[str, str]] = set()
         self._lock = anyio.Lock()
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """Whether there is work to do at the first expected release's commit, as `status` says."""
         if not expected:
             return Known({}, note="no commit is recorded", compared_with={})
-        release = expected[0]
-        compared = {COMMIT: CommitId(release.commit)}
+        release = self._applied(target, expected) or expected[0]
+        compared = {COMMIT: CommitId(_commit(release))}
         try:
             outcome = await self._run(target, release, "status")
         except UsageError as error:
             return Unknown(error.message)
         if outcome.exit_code == NOTHING_TO_DO:
-            return Known(compared, marker=release.short_commit, compared_with=compared)
+            return Known(compared, marker=_commit(release)[:7], compared_with=compared)
         if outcome.exit_code == WORK_TO_DO:
             return Known({}, note="work to do", compared_with=compared)
         return Unknown(f"its status command {_ended(outcome)}{outcome.tail}")
@@ -151,12 +152,14 @@ class Command:
         Raises `ReleaseFailed` for an app without `undo`, and where another process applied it: which
         commit's `undo` is the right one cannot be told then.
         """
-        released = self._released.get((target.environment, target.app))
+        key = (target.environment, target.app)
+        released = self._released.get(key)
         if released is None:
-            if COMMIT in before.artifacts:
-                return  # nothing was applied by us, and nothing was left to do before
+            if COMMIT in before.artifacts or key in self._undone:
+                return  # we applied nothing, and nothing was left to do before; or it is undone already
             raise self._cannot_undo(target, "it is not known at which commit it was applied")
         if (await self._run(target, released, "status")).exit_code == WORK_TO_DO:
+            self._take_back(key)
             return
         if not target.options.get("undo"):
             raise self._cannot_undo(target, "it has no undo command")
@@ -164,10 +167,21 @@ class Command:
         outcome = await self._run(target, released, "undo")
         if outcome.exit_code != 0:
             raise self._failed(target, released, "undo", outcome, "It may have done a part of its work.")
+        self._take_back(key)
 
     async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
         """There is nothing to build: the commit is the artifact."""
         return Release(app.name, commit, {COMMIT: CommitId(commit)})
+
+    def _take_back(self, key: tuple[str, str]) -> None:
+        del self._released[key]
+        self._undone.add(key)
+
+    def _applied(self, target: Target, expected: Sequence[Release]) -> Release | None:
+        """What this process applied and did not undo: an older commit's status says nothing of it."""
+        applied = self._released.get((target.environment, target.app))
+        commits = [_commit(release) for release in expected]
+        return applied if applied is not None and _commit(applied) in commits else None
 
     def _cannot_undo(self, target: Target, why: str) -> ReleaseFailed:
         return ReleaseFailed(
@@ -193,7 +207,7 @@ class Command:
                 hint=f'Set it in [apps.{target.app}]: command = {{ {verb} = ["…"] }}',
             )
         variables = self._environment(target)
-        folder = await self._checkout(target, release.commit) / str(target.options.get("folder", "."))
+        folder = await self._checkout(target, _commit(release)) / str(target.options.get("folder", "."))
         limit_s = float(target.options.get("timeout_s", TIME_LIMIT_S))
         secrets = [variables[name] for name in _listed(target)]
         return await run(argv, folder, variables, limit_s, secrets)
@@ -223,6 +237,12 @@ class Command:
                     await to_thread.run_sync(_copy, folder, kept)
                 self._checkouts[key] = kept
         return self._checkouts[key]
+
+
+def _commit(release: Release) -> str:
+    """The commit to run at: the artifact, which what ran before may have without a release's commit."""
+    artifact = release.artifacts.get(COMMIT)
+    return artifact.value if isinstance(artifact, CommitId) else release.commit
 
 
 def _listed(target: Target) -> Sequence[str]:
