@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ firebase = "shop-{env}"
 """
 
 
-def refused(text: str, **more) -> ConfigurationError:
+def refused(text: str, **more: Any) -> ConfigurationError:
     with pytest.raises(ConfigurationError) as caught:
         parse(text, Path("liftlock.toml"), **{"environ": {}, **more})
     return caught.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ n = { m = true }
 
 
 @pytest.mark.parametrize("file", [*GOOD, *BROKEN], ids=lambda file: file.stem)
-def test_every_key_of_every_file_has_a_line(file) -> None:
+def test_every_key_of_every_file_has_a_line(file: Path) -> None:
     text = file.read_text()
     try:
         values = tomllib.loads(text)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from liftlock.config import duration_s
 from liftlock.config.values import Mistake, endpoint, filled, looks_secret, nearest, template
-from liftlock.config.windows import Window, windows
+from liftlock.config.windows import DAYS, window
+from liftlock.model import Gates
+from liftlock.planning.gates import judge
+from liftlock.planning.plan import Verdict
 
 
 @pytest.mark.parametrize(
@@ -22,15 +29,49 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         duration_s(text)
 
 
-def test_windows_mean_days_and_minutes() -> None:
-    assert windows("Mon-Thu 09:00-16:00 America/Santiago; Fri,Sun 00:00-24:00 UTC") == (
-        Window(frozenset({0, 1, 2, 3}), 540, 960, "America/Santiago"),
-        Window(frozenset({4, 6}), 0, 1440, "UTC"),
+def judged(text: str) -> Verdict:
+    now = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)  # a Wednesday
+    (verdict,) = judge(
+        Gates(window=text), apps=(), drifted={}, now=now, approvals=0, accept_drift=False, overrides={}
     )
+    return verdict
 
 
-def test_days_may_go_round_the_week() -> None:
-    assert windows("Sat-Mon 10:00-11:30 UTC")[0].days == {5, 6, 0}
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [
+        ("Mon-Thu 09:00-16:00 UTC", True),
+        ("Wed 12:00-12:01 UTC", True),
+        ("Mon-Tue 09:00-16:00 UTC", False),
+        ("Sat-Wed 09:00-16:00 UTC", True),
+        ("Tue 22:00-13:00 UTC", True),
+        ("Fri 09:00-16:00 UTC; Wed 09:00-10:00 America/Santiago", True),
+    ],
+)
+def test_window_means_to_the_gate_what_the_file_says(text: str, is_open: bool) -> None:
+    assert judged(window(text)).passed is is_open
+
+
+TIMES = st.builds("{:02}:{:02}".format, st.integers(0, 25), st.integers(0, 61))
+WINDOWS = st.builds(
+    "{}{}{} {}-{} {}".format,
+    st.sampled_from((*DAYS, "Thr", "mon", "")),
+    st.sampled_from(("-", "-", "")),
+    st.sampled_from((*DAYS, "")),
+    TIMES,
+    TIMES,
+    st.sampled_from(("UTC", "America/Santiago", "Mars/Olympus", "")),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(WINDOWS, min_size=1, max_size=3).map("; ".join))
+def test_gate_can_read_every_window_that_is_accepted(text: str) -> None:
+    try:
+        window(text)
+    except Mistake:
+        return
+    judged(text)
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,8 @@ No two apps may share a target or the names of their records.
 A duration is a whole number and `ms`, `s`, `m`, `h` or `d`: `"30s"`.
 
 A window is days, hours and an IANA time zone: `"Mon-Thu 09:00-16:00 America/Santiago"`.
-Days are one, a range, or several with `,` between them (`Mon,Wed-Fri`).
-A window ends after it begins, at `24:00` at the latest.
+Days are one or a range, from `Mon` to `Sun`; a range may go round the week (`Fri-Mon`).
+A window that ends before it begins goes on over midnight, into the next day.
 `;` separates several windows, each with its own zone.
 
 ## Secrets

@@ -1,80 +1,53 @@
-"""Time windows of a gate: `Mon-Thu 09:00-16:00 America/Santiago`, several separated by `;`."""
+"""Time windows of a gate: `Mon-Thu 09:00-16:00 America/Santiago`, several separated by `;`.
+
+Only checked here; whether one is open is judged by `liftlock.planning.gates`, which reads the same form.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 from liftlock.config.values import Mistake, did_you_mean, shown
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HINT = 'Write it as in "Mon-Thu 09:00-16:00 America/Santiago"; ";" separates several.'
-_WINDOW = re.compile(r"(\S+)\s+(\d\d):(\d\d)-(\d\d):(\d\d)\s+(\S+)")
+_TIME = r"[0-9]{2}:[0-9]{2}"
+_WINDOW = re.compile(rf"([A-Za-z]+)(?:-([A-Za-z]+))? ({_TIME})-({_TIME}) (\S+)")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """From `start` to before `end`, in minutes of the local day, on `days` (0 is Monday)."""
-
-    days: frozenset[int]
-    start: int
-    end: int
-    zone: str
-
-
-def windows(text: str) -> tuple[Window, ...]:
-    """The windows that a gate's text means. Raises `Mistake`."""
-    return tuple(_window(part.strip()) for part in text.split(";"))
-
-
-def window_text(text: str) -> str:
-    windows(text)
+def window(text: str) -> str:
+    """The text of a gate's windows, when it is one. Raises `Mistake`."""
+    for part in text.split(";"):
+        _check(part.strip())
     return text
 
 
-def _window(text: str) -> Window:
+def _check(text: str) -> None:
     found = _WINDOW.fullmatch(text)
     if not found:
         raise Mistake(f"{shown(text)} is not a time window.", _HINT)
-    days, *clock, zone = found.groups()
-    start_hour, start_minute, end_hour, end_minute = map(int, clock)
-    start, end = start_hour * 60 + start_minute, end_hour * 60 + end_minute
-    if max(start_minute, end_minute) > 59 or max(start, end) > 24 * 60:
-        raise Mistake(f"{shown(text)} has a time that no clock shows.", _HINT)
-    if start >= end:
-        raise Mistake(
-            f"{shown(text)} ends before it begins.", "Over midnight, write two: until 24:00 and from 00:00."
-        )
-    return Window(_days(days), start, end, _zone(zone))
+    first, last, start, end, zone = found.groups()
+    for day in (first, last or first):
+        if day not in DAYS:
+            raise Mistake(f"{shown(day)} is not a day of the week.", did_you_mean(day, DAYS, "Days"))
+    for time in (start, end):
+        if not _CLOCK.fullmatch(time):
+            raise Mistake(f"{shown(time)} is not a time of the day.", "Times go from 00:00 to 23:59.")
+    _check_zone(zone)
 
 
-def _days(text: str) -> frozenset[int]:
-    days: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        begin, end = _day(first), _day(last or first)
-        days.update((begin + step) % 7 for step in range((end - begin) % 7 + 1))
-    return frozenset(days)
-
-
-def _day(text: str) -> int:
-    if text not in DAYS:
-        raise Mistake(f"{shown(text)} is not a day of the week.", did_you_mean(text, DAYS, "Days"))
-    return DAYS.index(text)
-
-
-def _zone(text: str) -> str:
+def _check_zone(zone: str) -> None:
     # Imported here: most files have no window, and reading zones costs what they would wait for.
     from zoneinfo import ZoneInfo
 
     try:
-        ZoneInfo(text)
+        ZoneInfo(zone)
     except (ValueError, OSError, KeyError):  # no such zone, a path, a folder
         known = _zones()
-        hint = did_you_mean(text, known, "") if known else "This machine has no time zones: install tzdata."
-        raise Mistake(f"{shown(text)} is not a time zone.", hint if len(hint) < 80 else _HINT) from None
-    return text
+        hint = did_you_mean(zone, known, "") if known else "This machine has no time zones: install tzdata."
+        raise Mistake(f"{shown(zone)} is not a time zone.", hint if len(hint) < 80 else _HINT) from None
 
 
 @cache
