@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
+import trio
+import trio.testing
 
-from liftlock.errors import ArtifactMissing, BadAnswer, LiftlockError, Unauthorized, VendorError
+from liftlock.errors import ArtifactMissing, BadAnswer, LiftlockError, Unauthorized, Unreachable, VendorError
+from liftlock.http import Http
 from liftlock.model import ImageId
 from liftlock.ports import RegistryImage
+from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
 from liftlock.registry.manifests import (
     DOCKER_CONFIG,
@@ -441,3 +445,124 @@ async def test_an_independent_client_sees_the_same_digest(
         [skopeo, "inspect", "--tls-verify=false", "--raw", f"docker://{repository}:abc"]
     )
     assert sha256(shown.stdout) == pushed.digest.value
+
+
+def elsewhere(location: str) -> Callable[[httpx2.Request, httpx2.Response], httpx2.Response | None]:
+    """Blobs are elsewhere, as registries with a content network have them."""
+
+    def lie(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        if request.method != "GET" or "/blobs/" not in request.url.path or request.url.host == "cdn.example":
+            return None
+        return httpx2.Response(307, headers={"location": location + request.url.path})
+
+    return lie
+
+
+async def test_a_blob_is_fetched_from_elsewhere_without_the_login(distribution: Make) -> None:
+    memory = Memory()
+    an_image(memory, "archive/web", "abc")
+    logins: dict[str, set[str | None]] = {}
+
+    def watch(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        logins.setdefault(request.url.host, set()).add(request.headers.get("authorization"))
+        return elsewhere("https://cdn.example")(request, answer)
+
+    memory.lie = watch
+    client = distribution(memory.transport, login=lambda: ("_", "secret"))
+    image = await found(client, f"{OTHER}/archive/web", "abc")
+    await client.copy(image, f"{HOST}/sso-dev/web", "abc", quiet)
+    assert logins["cdn.example"] == {None}
+    assert logins["localhost"] == {"Basic XzpzZWNyZXQ="}
+
+
+@pytest.mark.parametrize("location", [f"http://{OTHER}", "http://cdn.example"], ids=["loop", "plain http"])
+async def test_a_redirect_that_leads_nowhere_moves_no_tag(distribution: Make, location: str) -> None:
+    memory = Memory(lie=elsewhere(location))
+    an_image(memory, "archive/web", "abc")
+    client = distribution(memory.transport)
+    image = await found(client, f"{OTHER}/archive/web", "abc")
+    with pytest.raises(BadAnswer, match="redirects"):
+        await client.copy(image, f"{HOST}/sso-dev/web", "abc", quiet)
+    assert tags(memory, "sso-dev/web") == set()
+
+
+@pytest.mark.parametrize("times", [2, 99])
+async def test_a_download_that_breaks_off_is_begun_again(distribution: Make, times: int) -> None:
+    broken = 0
+
+    def cut(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        nonlocal broken
+        if request.method != "GET" or sha256(LAYERS[1]) not in request.url.path or broken == times:
+            return None
+        broken += 1
+
+        async def some() -> AsyncIterator[bytes]:
+            yield LAYERS[1][:1000]
+            raise httpx2.RemoteProtocolError("peer closed the connection")
+
+        return httpx2.Response(200, content=some())
+
+    memory = Memory(lie=cut)
+    an_image(memory, "archive/web", "abc")
+    client = distribution(memory.transport)
+    image = await found(client, f"{OTHER}/archive/web", "abc")
+    if times == 2:
+        await client.copy(image, f"{HOST}/sso-dev/web", "abc", quiet)
+        assert tags(memory, "sso-dev/web") == {"abc"}
+        return
+    with pytest.raises(Unreachable, match="peer closed"):
+        await client.copy(image, f"{HOST}/sso-dev/web", "abc", quiet)
+    assert tags(memory, "sso-dev/web") == set()
+
+
+async def test_a_target_that_claims_another_digest_is_not_believed(distribution: Make) -> None:
+    other = f"sha256:{'0' * 64}"
+
+    def claim(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        if request.method == "PUT" and "/manifests/" in request.url.path:
+            return httpx2.Response(201, headers={"docker-content-digest": other})
+        return None
+
+    memory = Memory(lie=claim)
+    an_image(memory, "a/web", "abc")
+    client = distribution(memory.transport)
+    with pytest.raises(BadAnswer, match=f"says that it stored {other}"):
+        await client.copy(await found(client, f"{HOST}/a/web", "abc"), f"{HOST}/b/web", "abc", quiet)
+
+
+@pytest.mark.parametrize("location", ["", "https://evil.example/upload"])
+async def test_an_upload_elsewhere_is_refused(distribution: Make, location: str) -> None:
+    def send_away(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        if request.method == "POST":
+            return httpx2.Response(202, headers={"location": location} if location else {})
+        return None
+
+    memory = Memory(lie=send_away)
+    an_image(memory, "archive/web", "abc")
+    client = distribution(memory.transport, login=lambda: ("_", "secret"))
+    image = await found(client, f"{OTHER}/archive/web", "abc")
+    with pytest.raises(BadAnswer, match=r"another host|where to upload"):
+        await client.copy(image, f"{HOST}/sso-dev/web", "abc", quiet)
+    assert not any("evil" in path for _, path in memory.requests)
+
+
+def test_a_token_is_renewed_before_it_expires() -> None:
+    memory = Memory(token="t0ken")
+    an_image(memory, "a/web", "abc")
+
+    def connect(host: str) -> Registry:
+        def client(vendor: str, base: str) -> Http:
+            return Http(vendor, base, transport=memory.transport)
+
+        return Registry(host, client(host, f"http://{host}"), lambda: ("u", "secret"), client)
+
+    async def story() -> None:
+        client = Distribution(connect)
+        for wait, fetched in ((0, 1), (200, 1), (200, 2)):
+            await anyio.sleep(wait)
+            await client.look_up(f"{HOST}/a/web", "abc")
+            assert len(memory.tokens_given) == fetched
+
+    trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))
+    refused = [path for method, path in memory.requests if method == "GET" and "/manifests/" in path]
+    assert len(refused) == 4

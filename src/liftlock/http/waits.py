@@ -11,7 +11,7 @@ from liftlock.http.pace import Pace
 from liftlock.http.redaction import safe_address
 from liftlock.ports import WaitNotice
 
-_WRITES = frozenset({"POST", "PUT", "PATCH"})
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class Waits:
