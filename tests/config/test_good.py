@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -279,3 +281,12 @@ def test_large_project_loads_fast() -> None:
         assert len(read(text).apps) == 40
         times.append(time.perf_counter() - start)
     assert min(times) < 0.1
+
+
+def test_what_few_files_need_is_not_imported_beforehand() -> None:
+    rare = ("difflib", "importlib.metadata", "liftlock.config.reference")
+    code = f"import sys, liftlock.config; print([name for name in {rare} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n"

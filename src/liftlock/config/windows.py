@@ -39,7 +39,7 @@ def _check(text: str) -> None:
 
 
 def _check_zone(zone: str) -> None:
-    # Imported here: most files have no window, and reading zones costs what they would wait for.
+    # Imported here: only a file with a window needs it.
     from zoneinfo import ZoneInfo
 
     try:
