@@ -17,22 +17,35 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from liftlock.demo import materials, proofs
 from liftlock.demo.repositories import Repository
-from liftlock.demo.sandbox_process import Sandbox, environment, shell_exports, start_sandbox
+from liftlock.demo.sandbox_process import (
+    Sandbox,
+    SandboxFailed,
+    environment,
+    path_of_this_python,
+    shell_exports,
+    start_sandbox,
+)
 from liftlock.demo.workspace import Workspace, prepare, publish
 from liftlock.errors import LiftlockError
 
 ELSEWHERE = "--config ../services/liftlock.toml"
 """How the repositories that do not hold the project's file name it."""
 
+LAST = 3
+"""How many of Slack's messages are shown at the end."""
 
-@dataclass(slots=True)
+
+class Surprise(LiftlockError):
+    """Something did not go as the demo says that it goes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
     """What the acts share: the sandbox, the repositories, and where words go."""
 
@@ -40,23 +53,13 @@ class Demo:
     sandbox: Sandbox
     workspace: Workspace
     variables: Mapping[str, str]
-    surprises: list[str] = field(default_factory=list)
-    """The commands that did not end as they should have."""
 
     def say(self, text: str = "") -> None:
         print(text, flush=True)
 
-    def look(self, app: str, path: str = "/") -> None:
-        """Ask a running service who it is, as its users would, and show the answer."""
-        address = f"{self.sandbox.base}/_apps/{app}{path}"
-        try:
-            status, answer = self.sandbox.ask("GET", address)
-        except (URLError, OSError) as error:
-            self.say(f"GET {address}  {error}")
-            return
-        if status == 200 and isinstance(answer, dict):
-            answer = f"{answer['system']} {answer['version']} in {answer['environment']}"
-        self.say(f"GET {address}  {status} {answer}")
+    def tell(self, words: str) -> None:
+        """Say a paragraph, in lines of a length that can be read."""
+        self.say(textwrap.fill(words, 96))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +75,32 @@ class Command:
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "liftlock", *shlex.split(self.line)],
             cwd=demo.workspace.folder / self.folder,
-            env={**os.environ, **demo.variables},
+            env={**os.environ, **demo.variables, "PATH": path_of_this_python()},
             stdin=subprocess.DEVNULL,
             check=False,
         )
         demo.say(f"exit code {done.returncode}" if done.returncode else "")
         if done.returncode != self.ends:
-            demo.surprises.append(
-                f"liftlock {self.line} ended with {done.returncode}, and should have with {self.ends}"
+            raise Surprise(f"liftlock {self.line} ended with {done.returncode}, not with {self.ends}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Running services, asked who they are as their users would; `versions` is what they should be."""
+
+    versions: Mapping[str, str]
+
+    def __call__(self, demo: Demo) -> None:
+        for app, version in self.versions.items():
+            status, answer = demo.sandbox.ask("GET", f"/_apps/{app}/")
+            told = isinstance(answer, dict) and "version" in answer
+            said = (
+                f"{answer['system']} {answer['version']} in {answer['environment']}" if told else repr(answer)
             )
+            demo.say(f"GET {demo.sandbox.base}/_apps/{app}/  {status} {said}")
+            if not told or answer["version"] != version:
+                raise Surprise(f"{app} answered {status} {said}, and should run {version}.")
+        demo.say()
 
 
 Scene = Callable[[Demo], None]
@@ -106,23 +126,31 @@ def commit_priority(demo: Demo) -> None:
 
 
 def commit_detector_set(demo: Demo) -> None:
-    _commit(demo, materials.need_detector_set)
+    def change(workspace: Workspace) -> None:
+        materials.change_one_app(workspace, "SSO", "2.8.0")
+        materials.need_detector_set(workspace)
 
-
-def look_at_production(demo: Demo) -> None:
-    demo.look("itc-production")
-    demo.look("lucuma-postgres-odb-production")
+    _commit(demo, change)
 
 
 def prove_backup(demo: Demo) -> None:
-    demo.say(proofs.backup_is_restorable(demo.sandbox, "lucuma-postgres-odb-production"))
+    demo.tell(proofs.backup_is_restorable(demo.sandbox, "lucuma-postgres-odb-production"))
 
 
 def show_slack(demo: Demo) -> None:
-    demo.say(f"What Slack was told (also at {demo.sandbox.base}/slack):")
-    for text in proofs.slack_texts(demo.sandbox):
-        demo.say(textwrap.indent(text, "  | "))
+    messages = proofs.slack_texts(demo.sandbox)
+    demo.say(f"Slack was told {len(messages)} times; the last {LAST} messages:")
+    for text in messages[-LAST:]:
+        demo.say()
+        demo.say(textwrap.indent(text, "  "))
 
+
+FIRST = {
+    "lucuma-sso-production": "2.7.0",
+    "itc-production": "1.12.3",
+    "lucuma-postgres-odb-production": "4.3.0",
+}
+SECOND = {**FIRST, "lucuma-postgres-odb-production": "4.4.0"}
 
 ACTS = (
     Act(
@@ -160,7 +188,7 @@ ACTS = (
     Act(
         "Promote staging to production",
         "The same bytes again, by content address: nothing is built twice.",
-        (Command("promote staging production --yes"), look_at_production),
+        (Command("promote staging production --yes"), Look(FIRST)),
     ),
     Act(
         "A new version, straight to production",
@@ -171,27 +199,28 @@ ACTS = (
             Command("deploy dev --yes"),
             Command(f"deploy dev --yes {ELSEWHERE}", folder="explore"),
             Command("promote dev production --yes"),
-            look_at_production,
+            Look(SECOND),
             prove_backup,
         ),
     ),
     Act(
         "A build that crashes in production",
-        "ITC now needs a setting that dev has and production has not. It works in dev, it crashes in"
-        " production at its start, and the promotion puts back what ran before: exit code 1, no new record.",
+        "SSO has a new version, and ITC now needs a setting that dev has and production has not. Both work"
+        " in dev. In production ITC crashes at its start, and the promotion puts back what ran before, SSO"
+        " included: exit code 1, no new record.",
         (
             commit_detector_set,
             Command("deploy dev --yes"),
-            look_at_production,
+            Look({"lucuma-sso-dev": "2.8.0", "itc-dev": "1.13.0"}),
             Command("promote dev production --yes", ends=1),
-            look_at_production,
+            Look(SECOND),
         ),
     ),
     Act(
         "Roll production back",
         "Back to the deployments before the last promotion. Code goes back, the database's schema does"
         " not, which is why ODB's migrations are written to be compatible with the code before them.",
-        (Command("rollback production --yes"), look_at_production),
+        (Command("rollback production --yes"), Look(FIRST)),
     ),
     Act(
         "The record of it all",
@@ -209,21 +238,34 @@ def run(*, keep: bool | None = None) -> int:
     keep = os.environ.get("DEMO") == "keep" if keep is None else keep
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="liftlock-demo-"))
-    finished = False
+    kept = False
     with _terminated_as_interrupted():
         try:
             with start_sandbox(folder / "sandbox") as sandbox:
                 demo = _set_up(folder, sandbox)
-                for number, act in enumerate(ACTS, start=1):
-                    _play(demo, number, act)
-                _close(demo, time.monotonic() - began, keep)
-                finished = True
+                code = _play_all(demo)
+                demo.say(_strong(f"That was liftlock, in {time.monotonic() - began:.0f} s."))
+                _close(demo, keep)
                 if keep:
-                    sandbox.process = None
+                    kept, sandbox.process = True, None
         finally:
-            if not (keep and finished):
+            if not kept:
                 shutil.rmtree(folder, ignore_errors=True)
-    return 1 if demo.surprises else 0
+    return code
+
+
+def _play_all(demo: Demo) -> int:
+    """Play the acts up to the first that surprises: what comes after it would mean nothing."""
+    try:
+        for number, act in enumerate(ACTS, start=1):
+            _play(demo, number, act)
+    except (Surprise, SandboxFailed) as surprise:
+        demo.say()
+        demo.say(f"The demo stops here, for it did not go as it should: {surprise.message}")
+        return 1
+    finally:
+        demo.say()
+    return 0
 
 
 def _set_up(folder: Path, sandbox: Sandbox) -> Demo:
@@ -235,17 +277,13 @@ def _set_up(folder: Path, sandbox: Sandbox) -> Demo:
 def _play(demo: Demo, number: int, act: Act) -> None:
     demo.say()
     demo.say(_strong(f"{number}. {act.heading}"))
-    demo.say(textwrap.fill(act.words, 96))
+    demo.tell(act.words)
     demo.say()
     for scene in act.scenes:
         scene(demo)
 
 
-def _close(demo: Demo, seconds: float, keep: bool) -> None:
-    demo.say()
-    for surprise in demo.surprises:
-        demo.say(f"This demo did not go as it should: {surprise}.")
-    demo.say(_strong(f"That was liftlock, in {seconds:.0f} s."))
+def _close(demo: Demo, keep: bool) -> None:
     if not keep:
         demo.say("The sandbox is stopped and its files are removed. Try next:")
         demo.say("  liftlock demo --keep   the same, and the sandbox goes on running for you to use")

@@ -132,7 +132,7 @@ def start_sandbox(state_dir: Path, port: int = 0, modelled: bool = False) -> San
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, "PATH": _path()},
+            env={**os.environ, "PATH": path_of_this_python()},
             # Ctrl-C in a terminal goes to every process of its group; the sandbox must outlive
             # the command that is being interrupted.
             start_new_session=True,
@@ -169,7 +169,7 @@ def shell_exports(variables: Mapping[str, str]) -> str:
     return "".join(f"export {name}='{value}'\n" for name, value in variables.items())
 
 
-def _path() -> str:
+def path_of_this_python() -> str:
     """PATH with this interpreter's folder first: the examples' images say `python3` and need psycopg."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
