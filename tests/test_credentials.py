@@ -72,6 +72,14 @@ def test_a_broken_netrc_is_named_without_its_content(tmp_path: Path) -> None:
     assert "hunter22" not in caught.value.message + caught.value.hint
 
 
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("token", ["hunter\n22", "hunter 22", "hunter\u00e922", "hunter\x0022"])
+async def test_a_token_with_a_line_break_is_refused_unseen(tmp_path: Path, token: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        await says(credentials(tmp_path, GITHUB_TOKEN=token).authorization("github", GITHUB))
+    assert "hunter" not in caught.value.message + caught.value.hint
+
+
 def test_no_credential_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         credentials(tmp_path).heroku_token()

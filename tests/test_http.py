@@ -53,6 +53,10 @@ def json_reply(value: Any, status: int = 200, **headers: str) -> Callable[[httpx
     )
 
 
+def raw_reply(status: int, content: bytes) -> Callable[[httpx2.Request], httpx2.Response]:
+    return lambda _: httpx2.Response(status, content=content)
+
+
 def client(server: Server, vendor: str = "heroku", base: str = BASE, **options: Any) -> Http:
     return Http(vendor, base, transport=httpx2.MockTransport(server), **options)
 
@@ -401,6 +405,22 @@ async def test_no_error_shows_a_secret(reply: Any) -> None:
     for text in seen:
         assert not any(secret in text for secret in ("t0ken-value", "q-secret", "abcdefgh", "XYZ"))
     assert "page=2" in error.address
+
+
+@pytest.mark.promise("P7")
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_secret_on_the_edge_of_an_excerpt_is_not_cut_in_half(status: int) -> None:
+    secret = "hunter" * 4
+    for size in range(60, 320, 3):
+        for content in (
+            b"x" * size + secret.encode(),
+            b'{"message":"' + b"x" * size + secret.encode() + b'"}',
+        ):
+            server = Server(raw_reply(status, content + b"}"))
+            http = client(server, secrets={secret})
+            with pytest.raises(VendorError) as caught:
+                (await http.request("GET", "/x")).object()
+            assert "hunt" not in caught.value.message
 
 
 async def test_a_webhooks_address_is_never_shown() -> None:

@@ -136,7 +136,14 @@ class Credentials:
 
     def _bearer(self, token: Callable[[], str]) -> Authorization:
         async def authorization() -> str:
-            return f"Bearer {token()}"
+            value = token()
+            if not (value.isascii() and value.isprintable()) or " " in value:
+                # Refused here: the HTTP library would quote it in its error.
+                raise UsageError(
+                    "A token holds white space or characters that no token has.",
+                    hint="Look at HEROKU_API_KEY, GITHUB_TOKEN and ~/.netrc: a line break may have got in.",
+                )
+            return f"Bearer {value}"
 
         return _once(authorization)
 

@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 _MISSING = object()
 _EXCERPT = 120
+_LOOKED_AT = 16 * 1024
 
 VENDORS = {
     "github": "GitHub",
@@ -91,10 +92,10 @@ class Answer:
         return value
 
     def excerpt(self) -> str:
-        """The beginning of the body on one line, for an error."""
-        text = self.content[: 4 * _EXCERPT].decode(errors="replace")
-        text = "".join(c if c.isprintable() else " " for c in text)
-        text = " ".join(text.split())
+        """The beginning of the body on one line, for an error; without the secrets that are known."""
+        # Cleaned before it is cut: half a secret is no longer found.
+        text = self.clean(self.content[:_LOOKED_AT].decode(errors="replace"))
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
 
     def bad(self, what: str) -> BadAnswer:

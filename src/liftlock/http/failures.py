@@ -16,6 +16,9 @@ from liftlock.errors import (
 )
 from liftlock.http.answers import Answer, vendor_name
 
+_LONGEST = 300
+"""Of a vendor's words, so many characters are passed on."""
+
 _HINTS: Mapping[type[VendorError], str] = {
     Unauthorized: "Check that the credential is valid and may do this.",
     NotFound: "It does not exist, or this credential may not see it: check its name.",
@@ -26,7 +29,7 @@ _HINTS: Mapping[type[VendorError], str] = {
 def failure(answer: Answer) -> VendorError:
     """The error for an answer whose status was not expected."""
     kind = _kind(answer.status)
-    message, code = vendor_message(answer)
+    message, code = (answer.clean(word)[:_LONGEST] for word in vendor_message(answer))
     told = " ".join(word for word in (str(answer.status), code, message) if word)
     verb = "failed at" if answer.status >= 500 else "refused"
     if kind is BadAnswer:
@@ -99,4 +102,4 @@ def _list(value: Any) -> list[Any]:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         return ""
-    return " ".join(value.split())[:300]
+    return " ".join(value.split())

@@ -68,13 +68,17 @@ class Registry:
         path = f"/v2/{repository}/blobs/{blob.digest}"
         scopes = _pull(repository)
         sent = await self._authentication.header(scopes)
-        async with self._http.stream("GET", path, headers=_authorized(sent), expect=(200, 401)) as download:
+        async with self._http.stream(
+            "GET", path, headers=self._authorized(sent), expect=(200, 401)
+        ) as download:
             if download.status == 200:
                 yield _checked(download.chunks(), blob, self._http.vendor, download.address)
                 return
             refusal = Answer(401, download.headers, b"", vendor=self._http.vendor, method="GET", url=path)
         renewed = await self._authentication.renewed(refusal, scopes, sent)
-        async with self._http.stream("GET", path, headers=_authorized(renewed), expect=(200,)) as download:
+        async with self._http.stream(
+            "GET", path, headers=self._authorized(renewed), expect=(200,)
+        ) as download:
             yield _checked(download.chunks(), blob, self._http.vendor, download.address)
 
     async def mount(self, repository: str, digest: str, source: str) -> str | None:
@@ -155,7 +159,7 @@ class Registry:
     ) -> Answer:
         """A request with a login, which is renewed once when the registry refuses it."""
         sent = await self._authentication.header(scopes)
-        wanted = {**(headers or {}), **_authorized(sent)}
+        wanted = {**(headers or {}), **self._authorized(sent)}
         answer = await self._http.request(method, path, headers=wanted, expect=(*expect, 401), **options)
         if answer.status != 401 or 401 in expect:
             return answer
@@ -163,8 +167,14 @@ class Registry:
         replayable = not isinstance(options.get("content"), AsyncIterable)
         if renewed is None or not replayable:
             raise failure(answer)
-        wanted["authorization"] = renewed
+        wanted |= self._authorized(renewed)
         return await self._http.request(method, path, headers=wanted, expect=expect, **options)
+
+    def _authorized(self, value: str | None) -> dict[str, str]:
+        if value is None:
+            return {}
+        self._http.secrets.add(value.partition(" ")[2])
+        return {"authorization": value}
 
     def _location(self, answer: Answer) -> str:
         location = answer.headers.get("location")
@@ -179,10 +189,6 @@ def _pull(repository: str) -> list[str]:
 
 def _push(repository: str) -> list[str]:
     return [f"repository:{repository}:pull,push"]
-
-
-def _authorized(value: str | None) -> dict[str, str]:
-    return {} if value is None else {"authorization": value}
 
 
 async def _checked(
