@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -20,16 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     def ready(port: int) -> None:
         line = json.dumps({"port": port, "pid": os.getpid()})
-        print(line, flush=True)
         if options.ready_file:
             partial = options.ready_file.with_suffix(".part")
             partial.write_text(line + "\n")
             partial.replace(options.ready_file)
+        print(line, flush=True)
 
     try:
-        # uvicorn raises the signal again once everything is stopped; Ctrl-C has then been answered.
-        with contextlib.suppress(KeyboardInterrupt):
-            serve(cloud, port=options.port, on_ready=ready)
+        serve(cloud, port=options.port, on_ready=ready)
     except OSError as error:
         print(f"The sandbox cannot listen on 127.0.0.1:{options.port}: {error}.", file=sys.stderr)
         return 1

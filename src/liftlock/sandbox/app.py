@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import importlib
-import importlib.util
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -83,8 +82,7 @@ class _Mounted:
 
 def vendors() -> list[Vendor]:
     """The vendors' modules."""
-    there = [name for name in MODULES if importlib.util.find_spec(f"liftlock.sandbox.{name}")]
-    return [cast("Vendor", importlib.import_module(f"liftlock.sandbox.{name}")) for name in there]
+    return [cast("Vendor", importlib.import_module(f"liftlock.sandbox.{name}")) for name in MODULES]
 
 
 def create_app(cloud: Cloud, modules: Sequence[Vendor] | None = None) -> ASGIApp:

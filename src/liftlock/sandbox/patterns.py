@@ -52,10 +52,14 @@ def _translated(glob: str) -> str:
     position = 0
     while position < len(glob):
         sign, rest = glob[position], glob[position + 1 :]
-        if sign in "?+*@!" and rest.startswith("("):
-            # A negated group takes whatever is not one of its members, up to the next slash.
-            out.append("(?:(?!(?:" if sign == "!" else "(?:")
-            ends.append(")$)[^/]*)" if sign == "!" else f"){_GROUP_ENDS[sign]}")
+        if sign == "!" and rest.startswith("(") and ")" in rest:
+            # Whatever is not one of its members up to the next slash, judged with what follows.
+            end = glob.index(")", position)
+            members, after = _translated(f"@{glob[position + 1 : end + 1]}"), _translated(glob[end + 1 :])
+            return f"{''.join(out)}(?!{members}{after}$)[^/]*{after}"
+        if sign in "?+*@" and rest.startswith("("):
+            out.append("(?:")
+            ends.append(f"){_GROUP_ENDS[sign]}")
             position += 1
         elif glob.startswith("**/", position):
             out.append("(?:.*/)?")

@@ -6,6 +6,7 @@ asyncio only, as uvicorn is; everything under it is anyio.
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -81,11 +82,13 @@ class SandboxServer:
 
     async def serve(self, *, signals: bool = False) -> None:
         """Serve until stopped. With `signals`, SIGTERM and SIGINT stop it (main thread only)."""
+        if signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._server.handle_exit, number, None)
         try:
-            if signals:
-                await self._server.serve(sockets=[self._socket])
-            else:
-                await self._server._serve(sockets=[self._socket])  # noqa: SLF001  `serve` without its signal handlers
+            # uvicorn's own `serve` raises the signal again at the end: the program would seem to be killed.
+            await self._server._serve(sockets=[self._socket])  # noqa: SLF001
         finally:
             self._socket.close()
 
