@@ -9,12 +9,15 @@ back to what ran before, in reverse order.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 
+from liftlock.engine.announce import announcement, app_lines, origin
+from liftlock.engine.backups import journal_entry
 from liftlock.engine.events import Emit, RunFinished, RunStarted
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
+from liftlock.engine.guard import Guard
 from liftlock.engine.outcome import Ending, Result, in_words, size_text
 from liftlock.engine.way_back import Standing, Touched, WayBack
 from liftlock.errors import BackupFailed, LiftlockError
@@ -23,7 +26,6 @@ from liftlock.model import (
     Backup,
     Deployment,
     Intent,
-    Kind,
     Known,
     Project,
     Release,
@@ -33,14 +35,14 @@ from liftlock.model import (
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind
 from liftlock.ports import (
     Adapters,
-    Announcement,
-    AppLine,
+    Lease,
     NewDeployment,
     NewIntent,
     Platform,
     Progress,
     Switch,
 )
+from liftlock.tasks import all_at_once
 
 
 class Run:
@@ -53,12 +55,15 @@ class Run:
         adapters: Adapters,
         *,
         key: str,
+        lease: Lease,
         emit: Emit,
         stop: StopRequest,
         undo_on_failure: bool = True,
         overrides: Mapping[str, str] | None = None,
         intent: Intent | None = None,
+        backups: Sequence[Backup] = (),
     ) -> None:
+        """`intent` and `backups` are those of an interrupted run that this one finishes."""
         self._project = project
         self._plan = plan
         self._adapters = adapters
@@ -68,10 +73,12 @@ class Run:
         self._undo_on_failure = undo_on_failure
         self._overrides = overrides or {}
         self._intent = intent
-        self._way_back = WayBack(project, plan.environment, adapters, emit)
+        self._resumed = intent
+        self._guard = Guard(lease, stop)
+        self._way_back = WayBack(project, plan.environment, adapters, self._guard, emit)
         self._staged: dict[str, Release] = {}
         self._switches: dict[str, Switch] = {}
-        self._backups: dict[str, Backup] = {}
+        self._backups: dict[str, Backup] = {b.database: b for b in backups}
         self._deployments: dict[str, Deployment] = {}
         self._started = 0.0
 
@@ -91,10 +98,13 @@ class Run:
                 working_steps(plan.steps),
             )
         )
-        execution = await execute(
-            plan.steps, self._act, limits=self._limits(), emit=self._emit, stop=self._stop
-        )
-        result = await (self._succeeded() if execution.succeeded else self._failed(execution))
+        async with all_at_once() as tasks:
+            tasks.start_soon(self._guard.keep)
+            execution = await execute(
+                plan.steps, self._act, limits=self._limits(), emit=self._emit, stop=self._stop
+            )
+            result = await (self._succeeded() if execution.succeeded else self._failed(execution))
+            tasks.cancel_scope.cancel()
         self._emit(
             RunFinished(
                 self._key,
@@ -123,6 +133,8 @@ class Run:
                 return await self._stage(step.app, progress)
             case StepKind.BACKUP:
                 return await self._back_up(step.id.removeprefix("backup:"), progress)
+            case StepKind.JOURNAL:
+                return await self._journal()
             case StepKind.RELEASE:
                 return await self._release(step.app, progress)
             case StepKind.VERIFY:
@@ -155,6 +167,7 @@ class Run:
                     before={a.app: a.before.artifacts for a in plan.releases if a.before},
                     reverts=plan.reverts,
                     overrides=self._overrides,
+                    undo_on_failure=self._undo_on_failure,
                     expected_backups=tuple(d.id for d in plan.databases),
                 )
             )
@@ -180,9 +193,18 @@ class Run:
         self._backups[database_id] = backup
         return f"{backup.id}, {size_text(backup.size_bytes)}"
 
+    async def _journal(self) -> str:
+        """Write down which backups count, before anything is switched: a resume takes no second ones."""
+        if self._intent is None:
+            raise AssertionError("the journal is written before the intent")
+        await self._guard.write(journal_entry(self._intent, list(self._backups.values())))
+        return f"{len(self._backups)} backups"
+
     async def _release(self, app: str, progress: Progress) -> str:
+        await self._guard.before_change()
         switch = await self._platform(app).release(self._target(app), self._staged[app], progress)
         self._switches[app] = switch
+        self._guard.after_change()
         return switch.marker if switch.changed else f"{switch.marker} ran already"
 
     async def _verify(self, app: str, progress: Progress) -> str:
@@ -195,6 +217,7 @@ class Run:
         return "healthy"
 
     async def _record(self, app: str) -> str:
+        await self._guard.before_change()
         planned, plan = self._app(app), self._plan
         release = self._staged.get(app, planned.release)
         if release is None or self._intent is None:
@@ -242,9 +265,15 @@ class Run:
         return f"record {replaced.id}"
 
     async def _announce(self, outcome: str) -> str:
+        if self._intent is None:
+            return ""
+        lines = await app_lines(self._project, self._adapters, self._plan.changes)
+        elapsed_s = anyio.current_time() - self._started
+        backups, notes = list(self._backups.values()), self._way_back.notes
+        message = announcement(self._project, self._intent, outcome, elapsed_s, lines, backups, notes)
         for notifier in self._adapters.notifiers:
             try:
-                await notifier.announce(await self._announcement(outcome))
+                await notifier.announce(message)
             except LiftlockError as error:
                 self._way_back.note(f"{notifier.name} was not told: {error.message}")
         return ", ".join(n.name for n in self._adapters.notifiers)
@@ -259,8 +288,8 @@ class Run:
         if execution.outcomes.get("close") is Outcome.DONE:
             self._way_back.note("The promotion itself had ended well before it was stopped.")
             return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
-        if any(execution.started(f"record:{a.app}") for a in self._plan.changes):
-            ending, standing = await self._finish_records()
+        if self._recorded_before() or any(execution.started(f"record:{a.app}") for a in self._plan.changes):
+            ending, standing = await self._finish_records(execution)
         else:
             ending, standing = await self._go_back(execution)
         await self._close_failed(ending, standing, cause, execution.stopped)
@@ -269,29 +298,35 @@ class Run:
             ending, standing, cause=cause, failed_step=failed_step, interrupted=execution.stopped
         )
 
-    async def _finish_records(self) -> tuple[Ending, dict[str, Standing]]:
-        """All apps are verified, so there is nothing to undo: write what records can be written."""
+    def _recorded_before(self) -> bool:
+        """Whether the interrupted run that this one finishes had verified all and begun to record."""
+        return self._resumed is not None and any(
+            a.replaces is not None and a.replaces.promotion == self._resumed.id
+            for a in self._plan.apps.values()
+        )
+
+    async def _finish_records(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
+        """All apps were verified and some are recorded, so nothing is undone: write what can be written."""
         for planned in self._plan.changes:
+            app = planned.app
+            if execution.outcomes.get(f"verify:{app}") is not Outcome.DONE:
+                self._way_back.note(f"{app} was not seen healthy again, so it is not recorded.")
+                continue
             try:
-                if planned.app not in self._deployments:
-                    await self._record(planned.app)
-                await self._mark(planned.app)
+                if app not in self._deployments:
+                    await self._record(app)
+                await self._mark(app)
             except LiftlockError as error:
                 self._way_back.note(
-                    f"{planned.app} runs and is healthy, but its record was not written: {error.message}"
+                    f"{app} runs and is healthy, but its record was not written: {error.message}"
                 )
         complete = len(self._deployments) == len(self._plan.changes)
-        return (Ending.SUCCEEDED if complete else Ending.UNRECORDED), {
-            a.app: Standing.NEW for a in self._plan.changes
-        }
+        ending = Ending.SUCCEEDED if complete else Ending.UNRECORDED
+        return ending, {a.app: Standing.NEW for a in self._plan.changes}
 
     async def _go_back(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
         """Take every app that was switched, or may have been, back to what ran before."""
-        touched = {
-            a.app: Touched(a.app, a.before, self._staged.get(a.app, a.release))
-            for a in self._plan.releases
-            if execution.started(f"release:{a.app}")
-        }
+        touched = self._touched(execution)
         standing = {a.app: Standing.UNTOUCHED for a in self._plan.changes}
         standing |= await self._way_back.look(list(touched.values()))
         back = [touched[app] for app in touched if standing[app] is not Standing.OLD]
@@ -304,6 +339,18 @@ class Run:
             self._way_back.note("Nothing was put back, as --on-failure stop asks.")
         all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
         return (Ending.FAILED if all_old else Ending.MIXED), standing
+
+    def _touched(self, execution: Execution) -> dict[str, Touched]:
+        """The apps that this run, or the interrupted one that it finishes, may have switched."""
+        touched = {}
+        for planned in self._plan.changes:
+            before, new = planned.before, self._staged.get(planned.app, planned.release)
+            earlier = self._resumed.before.get(planned.app) if self._resumed else None
+            if earlier is not None:
+                before = Known(earlier)
+            if earlier is not None or execution.started(f"release:{planned.app}"):
+                touched[planned.app] = Touched(planned.app, before, new)
+        return touched
 
     async def _close_failed(
         self, ending: Ending, standing: Mapping[str, Standing], cause: LiftlockError | None, stopped: str
@@ -354,32 +401,6 @@ class Run:
             notes=tuple(self._way_back.notes),
         )
 
-    async def _announcement(self, outcome: str) -> Announcement:
-        plan = self._plan
-        lines = []
-        for planned in plan.changes:
-            if planned.release is None:
-                continue
-            old = planned.replaces.release.commit if planned.replaces else ""
-            new = planned.release.commit
-            app = self._project.apps[planned.app]
-            url = ""
-            if old and old != new:
-                url = await self._adapters.source_code.compare_url(app.repository, old, new)
-            lines.append(AppLine(planned.app, planned.action, new, url))
-        return Announcement(
-            title=f"{self._project.name}: {_origin(plan)}",
-            outcome=outcome,
-            environment=plan.environment,
-            source=plan.source,
-            who=self._intent.creator if self._intent else "",
-            duration_s=anyio.current_time() - self._started,
-            lines=tuple(lines),
-            backups=tuple(self._backups.values()),
-            notes=tuple(self._way_back.notes),
-            url=self._intent.url if self._intent else "",
-        )
-
     def _summary(self) -> str:
         counts = [f"{len(self._plan.releases)} released"]
         moved = len(self._plan.changes) - len(self._plan.releases)
@@ -400,13 +421,7 @@ class Run:
 
 
 def _origin(plan: Plan) -> str:
-    match plan.kind:
-        case Kind.PROMOTION:
-            return f"promotion from {plan.source} to {plan.environment}"
-        case Kind.ROLLBACK:
-            return f"rollback in {plan.environment}"
-        case Kind.DEPLOY:
-            return f"deploy to {plan.environment}"
+    return origin(plan.kind, plan.source, plan.environment)
 
 
 def _artifacts_text(artifacts: Artifacts) -> str:

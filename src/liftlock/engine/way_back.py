@@ -10,6 +10,7 @@ import anyio
 
 from liftlock.engine.events import Emit, Notice, StepFinished, StepStarted, UndoStarted
 from liftlock.engine.execute import Outcome
+from liftlock.engine.guard import Guard
 from liftlock.errors import LiftlockError, ungrouped
 from liftlock.model import Known, Project, Release, Unknown, same_artifacts
 from liftlock.planning.order import predecessors
@@ -40,10 +41,13 @@ class Touched:
 class WayBack:
     """Looks at, and restores, the apps of one environment."""
 
-    def __init__(self, project: Project, environment: str, adapters: Adapters, emit: Emit) -> None:
+    def __init__(
+        self, project: Project, environment: str, adapters: Adapters, guard: Guard, emit: Emit
+    ) -> None:
         self._project = project
         self._environment = environment
         self._adapters = adapters
+        self._guard = guard
         self._emit = emit
         self.notes: list[str] = []
 
@@ -82,6 +86,7 @@ class WayBack:
         try:
             if touched.before is None:
                 raise LiftlockError(f"What ran in {touched.app} before is not known.")
+            await self._guard.before_change()
             with ungrouped():
                 await self._adapters.platforms[target.platform].restore(
                     target, touched.before, lambda _: None

@@ -174,6 +174,7 @@ class GitHubLedger:
             before=data.before,
             reverts=data.reverts,
             overrides=data.overrides,
+            undo_on_failure=data.undo_on_failure,
             url=entry.url,
         )
         if told is None or intent.is_open:

@@ -48,6 +48,7 @@ class Memory:
                 before=new.before,
                 reverts=new.reverts,
                 overrides=new.overrides or {},
+                undo_on_failure=new.undo_on_failure,
             )
             self._intents[intent.id] = intent
             self._keys[new.key] = intent.id

@@ -67,6 +67,7 @@ class IntentData:
     before: Mapping[str, Artifacts] = field(default_factory=lambda: EMPTY)
     reverts: str = ""
     overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    undo_on_failure: bool = True
     readable: bool = True
     """False when another version or another tool wrote it: it stands open all the same."""
 
@@ -132,6 +133,7 @@ def intent_payload(new: NewIntent, project: str) -> dict[str, Any]:
             "before": {app: _written(artifacts) for app, artifacts in new.before.items()},
             "reverts": new.reverts,
             "overrides": dict(new.overrides or {}),
+            "on_failure": "undo" if new.undo_on_failure else "stop",
             "backups": list(new.expected_backups),
         }
     }
@@ -156,6 +158,7 @@ def read_intent(payload: object) -> IntentData:
             before={app: _read(_mapping(one)) for app, one in _mapping(ours.get("before")).items()},
             reverts=_text(ours, "reverts"),
             overrides=_texts(ours, "overrides"),
+            undo_on_failure=_text(ours, "on_failure") != "stop",
         )
     except _Malformed:
         return IntentData(readable=False)

@@ -354,6 +354,7 @@ def _intent(row: sqlite3.Row) -> Intent:
         before=data.before,
         reverts=data.reverts,
         overrides=data.overrides,
+        undo_on_failure=data.undo_on_failure,
         finished_at=datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None,
     )
 

@@ -1,0 +1,116 @@
+"""Resume: finish or undo a promotion that was interrupted, from any machine.
+
+Everything comes from the intent, the lease's journal and what really runs; nothing is remembered
+on the machine that was interrupted.
+"""
+
+from __future__ import annotations
+
+from liftlock.commands.observe import Observer
+from liftlock.commands.promote import check_names
+from liftlock.engine.backups import journaled_backups
+from liftlock.engine.events import Emit
+from liftlock.engine.execute import StopRequest
+from liftlock.engine.outcome import Ending, Result
+from liftlock.engine.revert import undo_intent
+from liftlock.engine.run import Run
+from liftlock.errors import LiftlockError, UsageError
+from liftlock.model import Intent, Missing, Project, State
+from liftlock.planning.make import make_plan
+from liftlock.planning.observation import Wanted
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters, Lease
+from liftlock.tasks import each
+
+RECENT = 20
+"""How many of an app's newest records are looked through for one of the interrupted promotion."""
+
+
+async def open_promotion(project: Project, adapters: Adapters, environment: str) -> Intent | None:
+    """The promotion, rollback or deploy that stands open in the environment; None when none does."""
+    check_names(project, (environment,))
+    intents = await adapters.ledger.read(environment, list(project.apps)).open_intents()
+    return intents[0] if intents else None
+
+
+async def plan_finish(project: Project, adapters: Adapters, intent: Intent, lease: Lease) -> Plan:
+    """What is left to do of an interrupted promotion. Changes nothing."""
+    gone = [app for app in intent.releases if app not in project.apps]
+    if gone:
+        raise UsageError(
+            f"{', '.join(gone)} left the project since {intent.kind} {intent.id} began, so it cannot be finished.",
+            hint=f"Undo it: liftlock resume {intent.environment} --undo",
+        )
+    wanted: dict[str, Wanted | Missing] = {app: Wanted(r) for app, r in intent.releases.items()}
+    observation = await Observer(project, adapters, intent.environment).for_releases(wanted, intent.source)
+    return make_plan(
+        project,
+        observation,
+        kind=intent.kind,
+        environment=intent.environment,
+        source=intent.source,
+        accept_drift=True,
+        overrides=dict.fromkeys(("approvals", "soak", "window"), f"given when {intent.id} began"),
+        reverts=intent.reverts,
+        backed_up=[b.database for b in journaled_backups(intent, lease.journal)],
+    )
+
+
+async def finish(
+    project: Project,
+    adapters: Adapters,
+    intent: Intent,
+    plan: Plan,
+    *,
+    lease: Lease,
+    emit: Emit,
+    stop: StopRequest,
+) -> Result:
+    """Run what is left; a failure takes everything back to before the interrupted promotion."""
+    if not plan.changes:
+        await adapters.ledger.close_intent(
+            intent, State.SUCCESS, "finished by resume: nothing was left to do"
+        )
+        return Result(Ending.SUCCEEDED, {}, 0.0, intent)
+    run = Run(
+        project,
+        plan,
+        adapters,
+        key=intent.id,
+        lease=lease,
+        emit=emit,
+        stop=stop,
+        undo_on_failure=intent.undo_on_failure,
+        intent=intent,
+        backups=journaled_backups(intent, lease.journal),
+    )
+    return await run.run()
+
+
+async def undo(
+    project: Project,
+    adapters: Adapters,
+    intent: Intent,
+    *,
+    lease: Lease,
+    emit: Emit,
+    stop: StopRequest,
+) -> Result:
+    """Take the environment back to before the interrupted promotion.
+
+    Raises `LiftlockError` when records of it exist: then every app was seen healthy on the new
+    release, and only finishing leaves records that tell the truth.
+    """
+    records = await each(
+        [app for app in intent.releases if app in project.apps],
+        lambda app: adapters.ledger.deployments(intent.environment, app, RECENT),
+    )
+    recorded = [app for app, found in records.items() if any(d.promotion == intent.id for d in found)]
+    if recorded:
+        raise LiftlockError(
+            f"{intent.kind} {intent.id} was verified, and {', '.join(recorded)} recorded, before it was interrupted.",
+            hint=f"Finish it: liftlock resume {intent.environment} --finish. Then roll back if you want to:"
+            f" liftlock rollback {intent.environment}",
+        )
+    backups = journaled_backups(intent, lease.journal)
+    return await undo_intent(project, adapters, intent, lease=lease, emit=emit, stop=stop, backups=backups)

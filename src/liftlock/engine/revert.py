@@ -1,0 +1,95 @@
+"""Undo a promotion that was interrupted: put every app back to what ran before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from liftlock.engine.announce import announcement
+from liftlock.engine.events import Emit, RunFinished, RunStarted
+from liftlock.engine.execute import StopRequest
+from liftlock.engine.guard import Guard
+from liftlock.engine.outcome import Ending, Result, in_words
+from liftlock.engine.way_back import Standing, Touched, WayBack
+from liftlock.errors import LiftlockError
+from liftlock.model import Backup, Intent, Known, Project, State, Undo
+from liftlock.ports import Adapters, Lease
+from liftlock.tasks import all_at_once
+
+
+async def undo_intent(
+    project: Project,
+    adapters: Adapters,
+    intent: Intent,
+    *,
+    lease: Lease,
+    emit: Emit,
+    stop: StopRequest,
+    backups: Sequence[Backup] = (),
+) -> Result:
+    """Take the environment back to what ran before `intent`, and close it.
+
+    Looks at every app first: one that runs what it ran before is left alone. An app that cannot be
+    taken back and runs the new release stops the undo, as in a run: nothing else is changed then.
+    """
+    started = anyio.current_time()
+    apps = tuple(intent.releases)
+    emit(
+        RunStarted(intent.id, "undo", intent.environment, intent.source, intent.plan_digest, apps, len(apps))
+    )
+    guard = Guard(lease, stop)
+    way_back = WayBack(project, intent.environment, adapters, guard, emit)
+    async with all_at_once() as tasks:
+        tasks.start_soon(guard.keep)
+        standing = await _restore(project, intent, way_back)
+        tasks.cancel_scope.cancel()
+    all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
+    ending = Ending.FAILED if all_old else Ending.MIXED
+    why = "undone by resume" if all_old else f"{ending}: undo by resume"
+    try:
+        state = State.FAILURE if all_old else State.ERROR
+        await adapters.ledger.close_intent(intent, state, why)
+    except LiftlockError as error:
+        way_back.note(f"The promotion's own record was not closed: {error.message}")
+    words = in_words(ending, None, "It had been interrupted, and was undone.")
+    for notifier in adapters.notifiers:
+        try:
+            await notifier.announce(
+                announcement(
+                    project, intent, words, anyio.current_time() - started, (), backups, way_back.notes
+                )
+            )
+        except LiftlockError as error:
+            way_back.note(f"{notifier.name} was not told: {error.message}")
+    result = Result(
+        ending=ending,
+        apps=standing,
+        elapsed_s=anyio.current_time() - started,
+        intent=intent,
+        backups=tuple(backups),
+        interrupted="an earlier run was interrupted",
+        notes=tuple(way_back.notes),
+    )
+    emit(RunFinished(intent.id, ending, result.exit_code, result.elapsed_s, dict(standing), why))
+    return result
+
+
+async def _restore(project: Project, intent: Intent, way_back: WayBack) -> dict[str, Standing]:
+    touched = [
+        Touched(app, Known(intent.before[app]), intent.releases[app])
+        for app in intent.releases
+        if app in intent.before and app in project.apps
+    ]
+    standing = dict.fromkeys(intent.releases, Standing.UNTOUCHED)
+    standing |= await way_back.look(touched)
+    back = [t for t in touched if standing[t.app] is not Standing.OLD]
+    stuck = [t.app for t in back if project.apps[t.app].undo is Undo.NEVER]
+    if stuck:
+        way_back.note(
+            f"{', '.join(stuck)} cannot be taken back and may run the new release. Nothing was put back;"
+            f" finish instead: liftlock resume {intent.environment} --finish"
+        )
+    elif back:
+        standing |= await way_back.restore(back)
+    return standing

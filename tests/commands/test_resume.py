@@ -1,0 +1,219 @@
+"""A promotion that was killed is finished or undone, wherever it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import anyio
+import pytest
+import trio.testing
+
+from liftlock.commands import resume
+from liftlock.commands.promote import plan_promotion
+from liftlock.engine.execute import StopRequest
+from liftlock.engine.outcome import Ending, Result
+from liftlock.engine.run import Run
+from liftlock.errors import LiftlockError
+from liftlock.ledgers.memory import Memory
+from liftlock.model import Intent, Known, State
+from liftlock.planning.plan import Step
+from liftlock.ports import Adapters, Progress
+from tests.doubles import (
+    FakeClock,
+    FakeDatabases,
+    FakeLease,
+    FakeNotifier,
+    FakePlatform,
+    NoSourceCode,
+    app_of,
+    crash,
+    deployment,
+    project_of,
+    release,
+)
+
+
+class Killed(BaseException):
+    """kill -9: nothing of ours runs after it."""
+
+
+class KilledRun(Run):
+    """A run that is killed when it is about to begin, or has just done, one of its steps."""
+
+    kill_at: str = ""
+    after: bool = False
+
+    async def _act(self, step: Step, progress: Progress) -> str:
+        if step.id == self.kill_at and not self.after:
+            raise Killed
+        done = await super()._act(step, progress)
+        if step.id == self.kill_at:
+            raise Killed
+        return done
+
+
+@dataclass
+class World:
+    """dev runs and records version b; staging runs and records a."""
+
+    def __post_init__(self) -> None:
+        apps = [app_of("SSO", backup=True), app_of("ODB", ["SSO"], backup=True), app_of("Explore", ["ODB"])]
+        self.project = project_of(*apps)
+        self.platform = FakePlatform()
+        self.ledger = Memory(FakeClock())
+        self.lease = FakeLease()
+        for number, app in enumerate(apps):
+            for environment, version in (("dev", "b"), ("staging", "a")):
+                of = release(app.name, version)
+                self.ledger.put(deployment(app.name, environment, of, 100 + number))
+                self.platform.runs[app.name, environment] = Known(of.artifacts, marker="v1")
+        self.adapters = Adapters(
+            platforms={"fake": self.platform},
+            ledger=self.ledger,
+            databases={"fake": FakeDatabases(self.platform)},
+            notifiers=[FakeNotifier()],
+            source_code=NoSourceCode(),
+            clock=FakeClock(),
+        )
+
+    async def promote_killed(self, step: str, *, after: bool) -> None:
+        plan = await plan_promotion(self.project, self.adapters, "dev", "staging")
+        run = KilledRun(
+            self.project,
+            plan,
+            self.adapters,
+            key="killed",
+            lease=self.lease,
+            emit=lambda _: None,
+            stop=StopRequest(),
+        )
+        run.kill_at, run.after = step, after
+        try:
+            await run.run()
+        except BaseExceptionGroup as group:
+            if group.split(Killed)[1] is not None:
+                raise
+
+    async def intent(self) -> Intent | None:
+        return await resume.open_promotion(self.project, self.adapters, "staging")
+
+    async def finish(self, intent: Intent) -> Result:
+        plan = await resume.plan_finish(self.project, self.adapters, intent, self.lease)
+        return await resume.finish(
+            self.project,
+            self.adapters,
+            intent,
+            plan,
+            lease=self.lease,
+            emit=lambda _: None,
+            stop=StopRequest(),
+        )
+
+    async def undo(self, intent: Intent) -> Result:
+        return await resume.undo(
+            self.project, self.adapters, intent, lease=self.lease, emit=lambda _: None, stop=StopRequest()
+        )
+
+    def versions(self) -> set[str]:
+        found = set()
+        for app in self.project.apps:
+            running = self.platform.runs[app, "staging"].artifacts
+            found |= {v for v in "ab" if release(app, v).artifacts == running} or {"?"}
+        return found
+
+    async def recorded(self) -> Sequence[str]:
+        """By app, how many records of version b there are in staging."""
+        counts = []
+        for app in self.project.apps:
+            records = await self.ledger.deployments("staging", app, 10)
+            counts += [app for d in records if d.release.artifacts == release(app, "b").artifacts]
+        return counts
+
+
+STEPS = [
+    "stage:SSO",
+    "backup:db-ODB",
+    "journal",
+    "release:SSO",
+    "verify:SSO",
+    "release:ODB",
+    "release:Explore",
+    "verify:Explore",
+    "record:SSO",
+    "record:ODB",
+    "mark:SSO",
+    "close",
+]
+
+
+def on_virtual_time(main: object, *args: object) -> None:
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    anyio.run(main, *args, backend="trio", backend_options={"clock": clock})  # type: ignore[arg-type]
+
+
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_finishing_ends_as_if_it_had_never_been_killed(step: str, after: bool) -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed(step, after=after)
+        intent = await world.intent()
+        if intent is None:
+            # Killed before the intent was written, or after it was closed: nothing stands open.
+            assert world.versions() in ({"a"}, {"b"})
+            return
+        result = await world.finish(intent)
+        assert result.ending is Ending.SUCCEEDED
+        assert world.versions() == {"b"}
+        assert sorted(await world.recorded()) == sorted(world.project.apps)
+        assert all(world.platform.log.count(("release done", app)) == 1 for app in world.project.apps)
+        if (step, after) == ("journal", True) or step.startswith(("release", "verify", "record", "mark")):
+            assert world.platform.log.count(("backup", "ODB")) == 1
+        assert await world.intent() is None
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("step", ["stage:SSO", "journal", "release:SSO", "verify:SSO", "release:Explore"])
+def test_undoing_ends_as_if_it_had_never_begun(step: str) -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed(step, after=True)
+        intent = await world.intent()
+        assert intent is not None
+        result = await world.undo(intent)
+        assert (result.ending, world.versions(), await world.recorded()) == (Ending.FAILED, {"a"}, [])
+        closed = (await world.ledger.intents("staging", 1))[0]
+        assert closed.state is State.FAILURE
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P1")
+def test_what_is_recorded_already_is_finished_and_not_undone() -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("record:SSO", after=True)
+        intent = await world.intent()
+        assert intent is not None
+        with pytest.raises(LiftlockError, match="was verified, and SSO"):
+            await world.undo(intent)
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P4")
+def test_a_failure_while_finishing_takes_back_what_the_killed_run_had_switched() -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("release:ODB", after=False)
+        intent = await world.intent()
+        assert intent is not None
+        world.platform.fails["settle", "Explore"] = crash("Explore")
+        result = await world.finish(intent)
+        assert (result.ending, world.versions()) == (Ending.FAILED, {"a"})
+
+    on_virtual_time(main)
