@@ -316,9 +316,13 @@ class Ledger(Protocol):
 class Lease(Protocol):
     """A lease that we hold. Its journal outlives us: whoever takes the next one can read it."""
 
-    holding: Holding
-    journal: Sequence[Mapping[str, Any]]
-    """The entries so far, those of a holder that vanished included, oldest first."""
+    @property
+    def holding(self) -> Holding: ...
+
+    @property
+    def journal(self) -> Sequence[Mapping[str, Any]]:
+        """The entries so far, those of a holder that vanished included, oldest first."""
+        ...
 
     def lasts_s(self) -> float:
         """How long it is sure to last, in seconds, on a clock that counts suspend; 0 when it is over."""

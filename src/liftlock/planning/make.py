@@ -41,17 +41,19 @@ def make_plan(
     accept_drift: bool = False,
     overrides: Mapping[str, str] | None = None,
     reverts: str = "",
+    backed_up: Collection[str] = (),
 ) -> Plan:
     """The plan that takes `environment` to the wanted releases of `observation`.
 
     With `selected`, only those apps change; the others are shown as left behind where they differ.
+    The databases in `backed_up` need no backup any more: an interrupted run has taken it.
     """
     chosen = set(selected)
     apps = {
         name: _plan_app(project.apps[name], seen, selected=not chosen or name in chosen)
         for name, seen in observation.apps.items()
     }
-    databases = _databases(project, observation, apps)
+    databases = tuple(d for d in _databases(project, observation, apps) if d.id not in backed_up)
     steps = _steps(project, apps, databases, kind)
     drifted = {
         name: _drift_in_words(seen)
@@ -249,6 +251,9 @@ def _steps(
         Step(f"backup:{d.id}", StepKind.BACKUP, app=d.app, lane=f"backup:{d.service}") for d in databases
     ]
     steps += [Step(f"stage:{a.app}", StepKind.STAGE, app=a.app, lane=lane[a.app]) for a in releasing]
+    if databases:
+        backups = tuple(s.id for s in steps if s.kind is StepKind.BACKUP)
+        steps.append(Step("journal", StepKind.JOURNAL, ("intent", *backups), lane=LEDGER_LANE))
     steps.append(Step("ready", StepKind.READY, needs=tuple(s.id for s in steps)))
 
     last_call = _last_call([a.app for a in releasing if not a.reversible], before)

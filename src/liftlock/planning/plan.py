@@ -37,6 +37,7 @@ class StepKind(StrEnum):
     INTENT = "intent"
     STAGE = "stage"
     BACKUP = "backup"
+    JOURNAL = "journal"
     READY = "ready"
     RELEASE = "release"
     VERIFY = "verify"
