@@ -126,6 +126,23 @@ def test_clone_of_an_interrupted_run_is_taken_again(tmp_path: Path) -> None:
     tell(story)
 
 
+def test_version_of_the_same_size_and_other_content_is_not_taken(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        first = await lifted(world, await published(world, tmp_path, "aaaaa"))
+        second = await lifted(world, await published(world, tmp_path, "bbbbb", commit="6" * 40))
+        sizes = {
+            (kept or {})["versionBytes"]
+            for kept in map(
+                world.cloud.store.table("firebase.versions").get,
+                (str(r.artifacts["site"]) for r in (first, second)),
+            )
+        }
+        assert len(sizes) == 1
+        assert first.artifacts != second.artifacts
+
+    tell(story)
+
+
 def test_clone_that_differs_is_refused(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         release = await published(world, tmp_path)

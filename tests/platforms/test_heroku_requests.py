@@ -9,10 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from liftlock.errors import BadAnswer, ReleaseFailed, VendorError
-from liftlock.model import ImageId, Known, RecordedId, Release, Unknown
+from liftlock.errors import ArtifactMissing, BadAnswer, ReleaseFailed, VendorError
+from liftlock.model import Digest, ImageId, Known, RecordedId, Release, Unknown
 from liftlock.platforms.heroku import Heroku
-from tests.platforms.world import COMMIT, container_app, context_of, project_of
+from liftlock.ports import RegistryImage, Switch
+from tests.platforms.world import COMMIT, container_app, context_of, located, project_of
 
 pytestmark = pytest.mark.anyio
 
@@ -237,3 +238,61 @@ async def test_artifact_that_was_not_located_is_never_released() -> None:
     with pytest.raises(ReleaseFailed, match="has no image id"):
         await heroku(vendor).release(TARGET, wanted, lambda _: None)
     assert vendor.asked == []
+
+
+async def settled(*looks: tuple[list[Any], list[Any]]) -> int:
+    """Settle v43 while Heroku shows these (releases, dynos) one after the other; how many looks it took."""
+    vendor = Vendor(
+        {
+            ("GET", FORMATION): [(200, [process("web", NEW)])],
+            ("GET", RELEASES): [(206, releases) for releases, _ in looks],
+            ("GET", DYNOS): [(200, dynos) for _, dynos in looks],
+        }
+    )
+    wanted = Release("ODB", COMMIT, {"web": NEW})
+    await heroku(vendor).settle(TARGET, wanted, Switch("v43"), 0.0, lambda _: None)
+    return len([asked for asked in vendor.asked if asked[1] == DYNOS])
+
+
+NOW = [release(43, "Deployed web (bbbbbbbbbbbb)"), release(42, "", current=False)]
+BEFORE = [release(43, "Deployed web (bbbbbbbbbbbb)", current=False), release(42, "")]
+
+
+async def test_settle_is_not_content_with_dynos_of_the_release_before() -> None:
+    assert await settled((NOW, [dyno(42)]), (NOW, [dyno(42), dyno(43)]), (NOW, [dyno(43)])) == 3
+
+
+async def test_settle_waits_until_the_release_is_current() -> None:
+    assert await settled((BEFORE, [dyno(43)]), (NOW, [dyno(43)])) == 2
+
+
+async def test_settle_waits_for_every_dyno_that_is_due() -> None:
+    assert await settled((NOW, []), (NOW, [dyno(43, "starting")]), (NOW, [dyno(43)])) == 3
+
+
+async def test_settle_does_not_mind_one_off_dynos() -> None:
+    one_off = dyno(41, name="run.7") | {"type": "run"}
+    assert await settled((NOW, [dyno(43), one_off])) == 1
+
+
+class OneWayRegistry:
+    """A registry that copies something else than it was asked to."""
+
+    async def copy(self, image: RegistryImage, repository: str, tag: str, progress: Any) -> RegistryImage:
+        return image
+
+    async def look_up(self, repository: str, reference: str) -> RegistryImage | None:
+        image_id = NEW if "odb-dev" in repository else OLD
+        return RegistryImage(repository, Digest(str(image_id)), image_id, "", 1)
+
+    async def has_config(self, repository: str, image_id: ImageId) -> bool:
+        return False
+
+
+async def test_copy_that_arrives_as_another_image_is_refused() -> None:
+    """P6."""
+    context = context_of(PROJECT, Vendor({}), images=lambda _: OneWayRegistry())
+    source = PROJECT.apps["ODB"].targets["dev"]
+    found = located(Release("ODB", COMMIT, {"web": NEW}), "source")
+    with pytest.raises(ArtifactMissing, match=r"should hold sha256:bb.* after copying, and holds sha256:aa"):
+        await Heroku(context).stage(TARGET, found, source, lambda _: None)
