@@ -10,12 +10,19 @@ from liftlock.http.redaction import safe_address
 
 
 def origin_of(url: str) -> str:
-    """`scheme://host:port` of an address, the port only where it is not the scheme's own."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
+    """`scheme://host:port` of an address, the port only where it is not the scheme's own.
+
+    "" for what is no address: it is nobody's origin.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        return ""
+    if not host:
+        return ""
     if ":" in host:
         host = f"[{host}]"
-    port = parts.port
     if port is None or (parts.scheme, port) in {("http", 80), ("https", 443)}:
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{port}"
@@ -23,7 +30,10 @@ def origin_of(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether an address is on this machine: 127.0.0.0/8, ::1, `localhost` and names below it."""
-    host = (urlsplit(url).hostname or "").lower().rstrip(".")
+    try:
+        host = (urlsplit(url).hostname or "").lower().rstrip(".")
+    except ValueError:
+        return False
     if host == "localhost" or host.endswith(".localhost") or host == "::1":
         return True
     parts = host.split(".")
@@ -31,13 +41,13 @@ def is_loopback(url: str) -> bool:
 
 
 def refuse_unsafe(vendor: str, base: str) -> None:
-    parts = urlsplit(base)
     shown = safe_address(base)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not origin_of(base).startswith(("http://", "https://")):
         raise UsageError(
             f"The address of {vendor_name(vendor)} must begin with https://, not be {shown!r}.",
             hint="Set it in [endpoints] or by its environment variable.",
         )
+    parts = urlsplit(base)
     if parts.username or parts.password:
         raise UsageError(
             f"The address of {vendor_name(vendor)} must not hold a user name or password ({shown}).",

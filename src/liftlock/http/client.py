@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, C
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin
 
 import anyio
 import httpx2
@@ -327,7 +327,7 @@ class Http:
             async for piece in response.aiter_bytes():
                 size += len(piece)
                 if size > MAX_BODY:
-                    raise self._too_large(call, response)
+                    raise self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
                 pieces.append(piece)
         except httpx2.DecodingError as error:
             raise self._bad(call, response, "is compressed wrongly") from error
@@ -348,12 +348,16 @@ class Http:
             yield piece
 
     def _redirected(self, call: _Call, answer: Answer) -> _Call:
-        url = urljoin(call.url, answer.headers["location"])
-        if urlsplit(url).scheme not in {"http", "https"} or (
-            url.startswith("http:") and not (is_loopback(url) and is_loopback(call.url))
-        ):
+        location = answer.headers["location"]
+        try:
+            url = urljoin(call.url, location)
+        except ValueError:
+            url = location
+        origin = origin_of(url)
+        near = is_loopback(url) and is_loopback(call.url)
+        if not (origin.startswith("https://") or (near and origin.startswith("http://"))):
             raise answer.bad(f"redirects to {safe_address(url)}, which is not safe to follow")
-        if origin_of(url) == origin_of(call.url):
+        if origin == origin_of(call.url):
             return replace(call, url=url)
         kept = {name: value for name, value in call.headers.items() if name in _KEPT_ACROSS_ORIGINS}
         return replace(call, url=url, headers=kept, with_credentials=False)
@@ -386,9 +390,6 @@ class Http:
             address=address,
             hint="Look at what the vendor shows before you repeat it.",
         )
-
-    def _too_large(self, call: _Call, response: httpx2.Response) -> BadAnswer:
-        return self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
 
     def _bad(self, call: _Call, response: httpx2.Response, what: str) -> BadAnswer:
         answer = Answer(

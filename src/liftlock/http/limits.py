@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from liftlock.http.answers import Answer, vendor_name
@@ -13,6 +14,9 @@ Source: GitHub REST, "Best practices", "Handle rate limit errors appropriately".
 HEROKU_RESERVE = 30
 HEROKU_REFILL_S = 0.8
 """Heroku refills about 75 requests a minute. Source: Platform API Reference, "Rate Limits"."""
+
+
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ def pause_for_limit(answer: Answer, times: int, now: float) -> Pause:
     if asked is not None:
         return Pause(asked, f"{name} asks to wait (Retry-After)")
     headers = answer.headers
-    if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
-        reset = float(headers["x-ratelimit-reset"])
+    reset = _number(headers.get("x-ratelimit-reset", ""))
+    if headers.get("x-ratelimit-remaining") == "0" and reset is not None:
         return Pause(max(0.0, reset - (_date(answer) or now)) + 1.0, f"{name}'s hourly budget is spent")
     if answer.vendor == "github":
         return Pause(GITHUB_SECONDARY_S * 2**times, f"{name}'s secondary rate limit was met")
@@ -59,9 +63,10 @@ def pause_for_limit(answer: Answer, times: int, now: float) -> Pause:
 def pause_when_nearly_spent(answer: Answer) -> Pause | None:
     """A wait that lets Heroku's budget refill before it is spent; None for everybody else."""
     text = answer.headers.get("ratelimit-remaining", "")
-    if not text.isdigit() or int(text) >= HEROKU_RESERVE:
+    left = _number(text)
+    if left is None or left >= HEROKU_RESERVE:
         return None
-    seconds = (HEROKU_RESERVE - int(text)) * HEROKU_REFILL_S
+    seconds = (HEROKU_RESERVE - left) * HEROKU_REFILL_S
     return Pause(seconds, f"{vendor_name(answer.vendor)}'s request budget is nearly spent ({text} left)")
 
 
@@ -70,10 +75,15 @@ def retry_after(answer: Answer, now: float) -> float | None:
     text = answer.headers.get("retry-after", "").strip()
     if not text:
         return None
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
+    seconds = _number(text)
+    if seconds is not None:
+        return seconds
     until = _epoch(text)
     return None if until is None else max(0.0, until - (_date(answer) or now))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _date(answer: Answer) -> float | None:
@@ -85,5 +95,5 @@ def _epoch(text: str) -> float | None:
 
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None

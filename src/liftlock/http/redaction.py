@@ -29,7 +29,10 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 def safe_address(url: str) -> str:
     """An address as it may be shown: no user and password, no fragment, no secret in the query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address: nothing of it can be told to be harmless
+        return MASK
     address = parts.netloc.rpartition("@")[2] + _WEBHOOK.sub(f"/services/{MASK}", parts.path)
     if parts.scheme:
         address = f"{parts.scheme}://{address}"

@@ -1,0 +1,1 @@
+"""Container registries: an OCI Distribution client, and images built from plain directories."""

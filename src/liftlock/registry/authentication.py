@@ -76,10 +76,10 @@ class Authentication:
 
     async def _fetch(self, scopes: tuple[str, ...]) -> tuple[str, float]:
         realm = self._challenge["realm"]
-        parts = urlsplit(realm)
         try:
+            parts = urlsplit(realm)
             client = self._connect(self._vendor, urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")))
-        except UsageError as error:
+        except (UsageError, ValueError) as error:
             raise BadAnswer(
                 f"{self._vendor} wants its tokens fetched from {safe_address(realm)}, which is not safe.",
                 vendor=self._vendor,

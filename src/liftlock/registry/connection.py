@@ -180,7 +180,10 @@ class Registry:
         location = answer.headers.get("location")
         if not location:
             raise answer.bad("does not say where to upload to")
-        return urljoin(answer.url, location)
+        try:
+            return urljoin(answer.url, location)
+        except ValueError as error:
+            raise answer.bad("says to upload to what is no address") from error
 
 
 def _pull(repository: str) -> list[str]:
