@@ -40,6 +40,10 @@ def load() -> Vendor | str:
         for link in document["definitions"][addition["definition"]]["links"]:
             if (link["method"], link["title"]) == (addition["method"], addition["title"]):
                 _merge(link["schema"], addition["schema"])
+    for definition in document["definitions"].values():
+        # Heroku's own generators read this as: every property is there, and no other.
+        if definition.get("strictProperties") and "properties" in definition:
+            definition.setdefault("required", [n for n in definition["properties"] if n != "docker_image"])
     document = closed(document)
     registry: Registry[Any] = Registry().with_resource(
         _PUBLISHED, Resource.from_contents(document, default_specification=DRAFT4)
