@@ -41,7 +41,7 @@ def load() -> Vendor | str:
             if (link["method"], link["title"]) == (addition["method"], addition["title"]):
                 _merge(link["schema"], addition["schema"])
     for definition in document["definitions"].values():
-        # Heroku's own generators read this as: every property is there, and no other.
+        # github.com/brandur/json_schema, which the keyword is of: all are required, and no other is allowed.
         if definition.get("strictProperties") and "properties" in definition:
             definition.setdefault("required", [n for n in definition["properties"] if n != "docker_image"])
     document = closed(document)
