@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
@@ -259,12 +260,7 @@ class Http:
                 with anyio.fail_after(call.timeout_s):
                     response = await self._open().send(await self._request(call))
                     open_end = keep_open and response.status_code in call.expect
-                    try:
-                        content = b"" if open_end else await self._whole(call, response)
-                    finally:
-                        if not open_end:
-                            with anyio.CancelScope(shield=True):
-                                await response.aclose()
+                    content = b"" if open_end else await self._whole(call, response)
             answer = Answer(
                 response.status_code,
                 response.headers,
@@ -298,7 +294,7 @@ class Http:
         try:
             return httpx2.Request(
                 call.method,
-                call.url,
+                _parsed(call.url),
                 headers=headers,
                 content=call.content,
                 extensions={
@@ -329,8 +325,12 @@ class Http:
                 if size > MAX_BODY:
                     raise self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
                 pieces.append(piece)
-        except httpx2.DecodingError as error:
-            raise self._bad(call, response, "is compressed wrongly") from error
+        except BaseException as error:
+            with anyio.CancelScope(shield=True):  # what was read to its end has closed itself
+                await response.aclose()
+            if isinstance(error, httpx2.DecodingError):
+                raise self._bad(call, response, "is compressed wrongly") from error
+            raise
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _pieces(self, call: _Call, response: httpx2.Response) -> AsyncIterator[bytes]:
@@ -402,6 +402,12 @@ class Http:
             clean=self.clean,
         )
         return answer.bad(what)
+
+
+@lru_cache(maxsize=512)
+def _parsed(url: str) -> httpx2.URL:
+    """Polling asks for one address often, and taking it apart costs as much as sending it."""
+    return httpx2.URL(url)
 
 
 def _backoff(tries: int) -> float:
