@@ -38,6 +38,8 @@ async def test_each_vendor_gets_the_credential_of_its_usual_place(tmp_path: Path
     assert await says(found.authorization("heroku", HEROKU)) == "Bearer h-token"
     assert await says(found.authorization("heroku_data", "https://api.data.heroku.com")) == "Bearer h-token"
     assert found.registry_login("heroku_registry", "https://registry.heroku.com") == ("_", "h-token")
+    registry = found.authorization("heroku_registry", "https://registry.heroku.com")
+    assert await says(registry) == f"Basic {base64.b64encode(b'_:h-token').decode()}"
     assert found.authorization("elsewhere", "https://example.com") is None
     assert {"h-token", "g-token"} <= found.secrets
 

@@ -53,6 +53,8 @@ class Credentials:
             return self._bearer(lambda: self.github_token(base))
         if key in {"heroku", "heroku_data"}:
             return self._bearer(self.heroku_token)
+        if key == "heroku_registry":
+            return _once(self._registry_basic)
         if key == "firebase":
             return _Google(self._google_file, self.secrets).authorization
         return None
@@ -146,6 +148,12 @@ class Credentials:
             return f"Bearer {value}"
 
         return _once(authorization)
+
+    async def _registry_basic(self) -> str:
+        """Heroku's registry takes the token as the password of `_`."""
+        value = base64.b64encode(f"_:{self.heroku_token()}".encode()).decode()
+        self.secrets.add(value)
+        return f"Basic {value}"
 
     def _google_file(self) -> Path:
         named = self._variable("GOOGLE_APPLICATION_CREDENTIALS")
