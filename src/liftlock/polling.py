@@ -3,7 +3,8 @@
 Looks begin at fixed points and do not wait for each other: an answer takes a round trip, and a
 poll that waited for the last answer before it asked again would add that round trip to what it
 waits for. The gap between two looks is 8 % of the time waited so far and at least 50 ms, so that
-polling adds less than 10 % to any wait beyond half a second.
+polling adds less than 10 % to any wait beyond half a second. Many waits at once share a budget of
+looks: a vendor's limits and this machine are theirs together.
 
 Not for conditions that must hold for a while: answers may arrive in another order than the looks.
 """
@@ -26,11 +27,25 @@ SHARE_OF_ELAPSED = 0.08
 PATIENCE_S = 60.0
 """How long looks may fail before the wait is given up."""
 MOST_IN_FLIGHT = 6
+MOST_LOOKS_PER_S = 400.0
+CROWD = 16
+"""So many waits at once are better asked with fewer requests in a look."""
+
+
+class _Load:
+    """How many waits are under way in this process."""
+
+    waits = 0
 
 
 def gap_s(elapsed_s: float) -> float:
     """The time until the next look, in seconds, after `elapsed_s` of waiting."""
     return min(LONGEST_GAP_S, max(SHORTEST_GAP_S, SHARE_OF_ELAPSED * elapsed_s))
+
+
+def is_crowded() -> bool:
+    """Whether many waits are under way: a look should then ask for what it needs, and no more."""
+    return _Load.waits > CROWD
 
 
 async def wait_for(
@@ -45,8 +60,12 @@ async def wait_for(
     for `PATIENCE_S`. Raises what `timed_out` gives after `limit_s`, and whatever else a look raises.
     """
     wait = _Wait(look)
-    with anyio.move_on_after(limit_s):
-        await wait.run()
+    _Load.waits += 1
+    try:
+        with anyio.move_on_after(limit_s):
+            await wait.run()
+    finally:
+        _Load.waits -= 1
     if wait.failure is not None:
         raise wait.failure
     if wait.found is None:
@@ -68,7 +87,8 @@ class _Wait(Generic[T]):
             while True:
                 await self.slots.acquire()
                 tasks.start_soon(self._once, tasks.cancel_scope)
-                await anyio.sleep(gap_s(anyio.current_time() - began))
+                own_s = gap_s(anyio.current_time() - began)
+                await anyio.sleep(max(own_s, _Load.waits / MOST_LOOKS_PER_S))
 
     async def _once(self, others: anyio.CancelScope) -> None:
         # Failures are kept and raised by the waiter: one that left a task group would arrive wrapped.

@@ -387,3 +387,14 @@ def test_target_that_is_gone_is_not_found() -> None:
             await world.heroku.running(target, ())
 
     simulate(story)
+
+
+def test_waiting_for_dynos_asks_for_dynos_alone() -> None:
+    async def story(world: World) -> None:
+        await world.run(world.built("1"))
+        asked = [path.partition("?")[0].rpartition("/")[2] for _, path in world.requests("heroku")]
+        assert asked.count("formation") <= 4
+        assert asked.count("releases") <= 4
+        assert asked.count("dynos") > 50
+
+    simulate(story, container_app(processes={"web": container_app().processes["web"]}), boot_s=60.0)

@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from liftlock.errors import AnswerLost, NotFound, Unreachable
-from liftlock.polling import PATIENCE_S, gap_s, wait_for
+from liftlock.polling import MOST_LOOKS_PER_S, PATIENCE_S, gap_s, wait_for
 
 
 def on_virtual_clock(story: Callable[[], Awaitable[Any]]) -> Any:
@@ -124,3 +124,23 @@ def test_cancellation_passes() -> None:
         assert scope.cancelled_caught
 
     on_virtual_clock(story)
+
+
+def test_many_waits_share_a_budget_of_looks() -> None:
+    looks = 0
+
+    async def story() -> None:
+        async def look() -> bool | None:
+            nonlocal looks
+            looks += 1
+            return anyio.current_time() >= 1.0 or None
+
+        async def wait() -> None:
+            await wait_for(look, limit_s=60.0, timed_out=never)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(wait)
+
+    on_virtual_clock(story)
+    assert looks <= 1.25 * MOST_LOOKS_PER_S + 100

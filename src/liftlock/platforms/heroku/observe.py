@@ -51,6 +51,11 @@ class Watch:
         )
         return Look(releases, dynos, ailment, anyio.current_time())
 
+    async def look_at_dynos(self, releases: Sequence[HerokuRelease]) -> Look:
+        """As `look`, with releases that were seen before."""
+        dynos, ailment = await together(self.app.dynos, self.ailment)
+        return Look(releases, dynos, ailment, anyio.current_time())
+
     async def learn_address(self) -> None:
         """Find the web address ahead of the first look that needs it."""
         if self._health and self._web_url is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -45,6 +45,9 @@ class Settling:
     _was_good: bool = False
     _up_since: float | None = None
     _crashes: dict[str, dict[str, float]] = field(default_factory=dict)
+    _proved: tuple[Formation, Sequence[HerokuRelease]] | None = None
+    """A look at which the release was current with its images: from then on only the dynos are asked
+    for, until one of them shows another release."""
 
     async def run(self, settle_s: float) -> None:
         """Wait until all is well and has been for `settle_s`. Raises `NotHealthy`."""
@@ -65,12 +68,16 @@ class Settling:
     async def _first_good(self) -> Look:
         fresh = self.switched.look
         formation = self.switched.formation
-        is_fresh = fresh is not None and anyio.current_time() - fresh.at < FRESH_S
+        is_fresh = fresh is not None and anyio.current_time() - fresh.at < FRESH_S and not self._was_good
         if fresh and formation and is_fresh and self._is_good(formation, fresh):
             return fresh
 
         async def good() -> Look | None:
-            formation, look = await together(self.watch.app.formation, self.watch.look)
+            if self._proved is None:
+                formation, look = await together(self.watch.app.formation, self.watch.look)
+            else:
+                formation, releases = self._proved
+                look = await self.watch.look_at_dynos(releases)
             return look if self._is_good(formation, look) else None
 
         return await wait_for(good, limit_s=self.boot_limit_s, timed_out=self._too_long)
@@ -98,6 +105,7 @@ class Settling:
                     return
                 continue
             setbacks += 1
+            self._proved = None
             if setbacks == _SETBACKS:
                 raise _Ill(f"it did not stay healthy for {settle_s:g} s: {self._waiting_for}")
             good = await self._first_good()
@@ -110,10 +118,14 @@ class Settling:
         return not self._waiting_for
 
     def _lacking(self, formation: Formation, look: Look) -> str:
+        self._proved, proved = None, (formation, look.releases)
         current = current_release(look.releases)
         if current is None or current.version < self._version:
             return f"{self.switched.switch.marker} is not current yet"
-        lacking = self._wrong_image(formation, look, current) or self._not_up(formation, look, current)
+        wrong = self._wrong_image(formation, look, current)
+        if not wrong and all(dyno.version <= current.version for dyno in look.dynos):
+            self._proved = proved
+        lacking = wrong or self._not_up(formation, look, current)
         if lacking:
             self._up_since = None
             return lacking

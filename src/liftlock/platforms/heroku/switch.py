@@ -13,7 +13,7 @@ from liftlock.errors import AnswerLost, ReleaseFailed, VendorError, VendorFailur
 from liftlock.model import ImageId, Target
 from liftlock.platforms.heroku.api import Formation, HerokuRelease
 from liftlock.platforms.heroku.observe import Look, Watch, current_release, images_now
-from liftlock.polling import gap_s, wait_for
+from liftlock.polling import gap_s, is_crowded, wait_for
 from liftlock.ports import Progress, Switch
 from liftlock.together import together
 
@@ -25,7 +25,8 @@ _LOST_S = 2.0
 _NEWS_S = 5.0
 """How long an accepted update may take to show as a new release, before it counts as no change."""
 _YOUNG_S = 2.0
-"""While a release is this young, each look asks for dynos and health too: it saves a round trip."""
+"""While a release is this young, and few are under way, each look asks for dynos and health too: it
+saves a round trip."""
 _OUTPUT_LINES = 20
 
 
@@ -147,7 +148,8 @@ class Switcher:
 
         async def ended() -> _Ended | None:
             elapsed = anyio.current_time() - began
-            look = await self._watch.look() if elapsed < _YOUNG_S else None
+            at_once = elapsed < _YOUNG_S and not is_crowded()
+            look = await self._watch.look() if at_once else None
             releases = look.releases if look else await self._app.releases(10)
             ours = _ours(releases, wanted, before)
             if ours is None:
