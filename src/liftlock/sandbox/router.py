@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 from starlette.requests import Request
@@ -81,9 +82,11 @@ async def _serve(cloud: Cloud, turns: dict[str, int], request: Request) -> Respo
 async def _pass_on(cloud: Cloud, request: Request, app: Document, dyno: Dyno) -> Response:
     if dyno.run is None or dyno.run.port is None:
         return _modelled(request, app, dyno)
-    path = "/" + request.path_params.get("path", "")
-    if request.url.query:
-        path += "?" + request.url.query
+    # As it was written: the decoded path does not tell "%2F" from "/".
+    raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
+    path = raw.decode("latin-1").removeprefix(f"/_apps/{app['name']}") or "/"
+    if request.scope["query_string"]:
+        path += "?" + request.scope["query_string"].decode("latin-1")
     headers = [(k, v) for k, v in request.headers.raw if k not in _HOP_BY_HOP]
     headers += [(b"x-forwarded-proto", b"http"), (b"x-forwarded-for", b"127.0.0.1")]
     has_body = "content-length" in request.headers or "transfer-encoding" in request.headers

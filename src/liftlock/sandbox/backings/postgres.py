@@ -245,6 +245,7 @@ class Postgres:
                 connection.execute(
                     sql.SQL("CREATE DATABASE {} OWNER {} STRATEGY file_copy").format(role, role)
                 )
+            connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(role))
 
     def _empty_database(self, name: str) -> None:
         """As new, without ending the app's sessions: its own schemas go, `public` begins anew."""

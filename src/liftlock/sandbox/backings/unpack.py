@@ -76,10 +76,8 @@ def _remove_whited_out(members: Sequence[tarfile.TarInfo], root: Path) -> None:
             hidden = inside(root, folder, follow_last=True)
             for path in list(hidden.iterdir()) if hidden.is_dir() else []:
                 _remove(path)
-        elif name.startswith(_WHITEOUT):
-            gone = posixpath.normpath(f"/{folder}/{name.removeprefix(_WHITEOUT)}")
-            if gone != folder and gone != "/":
-                _remove(inside(root, gone))
+        elif name.startswith(_WHITEOUT) and name.removeprefix(_WHITEOUT) not in ("", ".", ".."):
+            _remove(inside(root, posixpath.join(folder, name.removeprefix(_WHITEOUT))))
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> None:

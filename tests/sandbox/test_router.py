@@ -1,0 +1,57 @@
+"""Requests to running apps over real HTTP."""
+
+import pytest
+
+from tests.sandbox.heroku_client import Heroku, client_of
+from tests.sandbox.serving_real import serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def heroku(tmp_path, monkeypatch):
+    """A running app."""
+    monkeypatch.setenv("LIFTLOCK_SANDBOX_RUNTIME", "process")
+    with serving(tmp_path / "state") as base:
+        async with client_of(base) as client:
+            heroku = Heroku(client)
+            await heroku.create()
+            await heroku.release(web=await heroku.pushed())
+            yield heroku
+
+
+async def test_request_arrives_as_it_was_sent(heroku):
+    answer = await heroku.http.post(
+        "/_apps/odb-dev/a%20b/c?x=1&y=%2F", content=b"hello", headers={"x-own": "value"}
+    )
+    told = answer.json()
+    assert (told["line"], told["body"]) == ("POST /a%20b/c?x=1&y=%2F", "hello")
+    assert (told["headers"]["x-own"], told["headers"]["x-forwarded-proto"]) == ("value", "http")
+    assert answer.headers.get_list("x-twice") == ["one", "two"]
+
+
+async def test_head_has_a_length_and_no_body(heroku):
+    answer = await heroku.http.head("/_apps/odb-dev/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) > 0
+
+
+async def test_every_app_has_a_host_of_its_own(heroku):
+    port = heroku.http.base_url.port
+    answer = await heroku.http.get("/health", headers={"host": f"odb-dev.localhost:{port}"})
+    assert answer.json()["line"] == "GET /health"
+
+
+async def test_large_body_arrives_whole(heroku):
+    body = "x" * 300_000
+    assert (await heroku.http.post("/_apps/odb-dev/", content=body)).json()["body"] == body
+
+
+async def test_unknown_app_is_404(heroku):
+    assert (await heroku.http.get("/_apps/nowhere/")).status_code == 404
+
+
+async def test_dynos_take_turns(heroku):
+    await heroku.ask("PATCH", "formation/web", {"quantity": 2})
+    await heroku.until({"web.1": ("up", 2), "web.2": ("up", 2)})
+    assert {(await heroku.get()).json()["environ"]["DYNO"] for _ in range(4)} == {"web.1", "web.2"}
