@@ -19,6 +19,11 @@ from liftlock.registry.distribution import Distribution
 Login = Callable[[], tuple[str, str] | None]
 
 
+@pytest.fixture(autouse=True)
+def _without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liftlock.http.client.FIRST_BACKOFF_S", 0.001)
+
+
 @pytest.fixture(scope="session")
 def cncf_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """CNCF Distribution (Debian's `docker-registry`) on a free port; its host."""
