@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -146,6 +147,31 @@ def dir_is_used(module: ModuleType) -> bool:
     """Whether the module holds anything; an empty `__init__` needs no words."""
     source = Path(module.__file__ or "")
     return source.is_file() and source.stat().st_size > 0
+
+
+def test_every_package_that_is_imported_is_asked_for() -> None:
+    """What a dependency happens to bring may go away with its next version."""
+    told = [*project()["project"]["dependencies"]]
+    for extra in project()["project"]["optional-dependencies"].values():
+        told += extra
+    known = {re.split(r"[\[<>=]", requirement)[0].replace("-", "_") for requirement in told}
+    known |= {"google", "liftlock"} | set(sys.stdlib_module_names)  # google: of google-auth
+    found = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in imported(node)
+        if name.partition(".")[0] not in known
+    }
+    assert found == set()
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module]
+    return []
 
 
 def test_public_names_are_those_that_are_listed() -> None:
