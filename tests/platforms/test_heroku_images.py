@@ -202,7 +202,8 @@ def test_publish_builds_each_directory_once_and_pushes_it_to_every_environment(t
         assert await look_up("sandbox.localhost/odb-staging/web", "latest") is None
 
     worker = replace(source, command=("python3", "app.py", "worker"))
-    simulate(story, container_app(processes={"web": source, "release": source, "worker": worker}))
+    app = container_app(processes={"web": source, "release": source, "worker": worker})
+    simulate(story, app, real_time=True)
 
 
 def test_publish_finds_images_that_were_pushed_and_names_the_lines_for_those_that_were_not() -> None:

@@ -174,21 +174,23 @@ class World:
 Story = Callable[[World], Awaitable[None]]
 
 
-def simulate(
-    story: Story, *apps: App, world: Mapping[str, Any] | None = None, archive: str = "", **settings: Any
-) -> None:
-    """Run a story on the sandbox, on trio's virtual clock."""
+def simulate(story: Story, *apps: App, archive: str = "", real_time: bool = False, **settings: Any) -> None:
+    """Run a story on the sandbox, on trio's virtual clock.
+
+    `real_time` is for stories whose requests wait for threads: the virtual clock would jump over
+    their time limits meanwhile.
+    """
     project = project_of(*(apps or (container_app(),)), archive=archive)
 
     async def main() -> None:
-        async with _opened(project, world, settings) as here:
+        async with _opened(project, settings) as here:
             await story(here)
 
-    trio.run(main, clock=MockClock(autojump_threshold=0.0))
+    trio.run(main, clock=None if real_time else MockClock(autojump_threshold=0.0))
 
 
 @asynccontextmanager
-async def _opened(project: Project, world: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> Any:
+async def _opened(project: Project, settings: Mapping[str, Any]) -> Any:
     cloud = Cloud(modelled=True)
     recorder = Recorder(create_app(cloud))
     transport = InProcess(cloud, recorder)

@@ -66,11 +66,12 @@ class Settling:
             ) from None
 
     async def _first_good(self) -> Look:
-        fresh = self.switched.look
-        formation = self.switched.formation
-        is_fresh = fresh is not None and anyio.current_time() - fresh.at < FRESH_S and not self._was_good
-        if fresh and formation and is_fresh and self._is_good(formation, fresh):
-            return fresh
+        formation, fresh = self.switched.formation, self.switched.look
+        if formation and self.switched.releases and not self._was_good:
+            self._proved = formation, self.switched.releases
+            is_fresh = fresh is not None and anyio.current_time() - fresh.at < FRESH_S
+            if fresh and is_fresh and self._is_good(formation, fresh):
+                return fresh
 
         async def good() -> Look | None:
             if self._proved is None:

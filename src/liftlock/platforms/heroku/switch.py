@@ -36,12 +36,14 @@ class Switched:
 
     switch: Switch
     formation: Formation | None = None
+    releases: Sequence[HerokuRelease] = ()
     look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
     release: HerokuRelease | None
+    releases: Sequence[HerokuRelease]
     look: Look | None
 
 
@@ -127,7 +129,8 @@ class Switcher:
                     continue
             ended = await self._outcome(wanted, before)
             marker = ended.release.marker if ended.release else ""
-            return Switched(Switch(marker, changed=ended.release is not None), formation, ended.look)
+            switch = Switch(marker, changed=ended.release is not None)
+            return Switched(switch, formation, ended.releases, ended.look)
         raise AssertionError("unreachable")
 
     async def _applied(self, wanted: Mapping[str, ImageId], before: int) -> bool:
@@ -153,11 +156,11 @@ class Switcher:
             releases = look.releases if look else await self._app.releases(10)
             ours = _ours(releases, wanted, before)
             if ours is None:
-                return _Ended(None, look) if elapsed >= _NEWS_S else None
+                return _Ended(None, releases, look) if elapsed >= _NEWS_S else None
             if ours.status == "pending":
                 self._progress(f"release phase of {ours.marker} runs")
                 return None
-            return _Ended(ours, look)
+            return _Ended(ours, releases, look)
 
         result = await wait_for(ended, limit_s=RELEASE_LIMIT_S, timed_out=self._endless)
         if result.release is not None and result.release.status != "succeeded":
