@@ -92,7 +92,8 @@ class SiteVersion:
 
     @property
     def short(self) -> str:
-        return self.name.rpartition("/")[2][:12]
+        """The content's, where it is known: a clone elsewhere then reads the same."""
+        return self.content[:12] or self.name.rpartition("/")[2][-12:]
 
     def __str__(self) -> str:
         return self.name

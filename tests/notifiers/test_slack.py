@@ -123,7 +123,7 @@ def test_the_message_is_whole() -> None:
                 "type": "section",
                 "text": {
                     "type": "mrkdwn",
-                    "text": "*Backups*\n• SSO: `b042` of postgresql-curly-1, 1.2 MB",
+                    "text": "*Backups*\n• SSO: `b042`, 1.2 MB",
                 },
             },
             {

@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from liftlock import wording
 from liftlock.cli.output import Output
-from liftlock.engine.outcome import Ending, Result, size_text
+from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
 from liftlock.model import Kind, Known, Project
 from liftlock.planning.order import predecessors
@@ -176,11 +177,11 @@ def _all_notes(plan: Plan) -> list[str]:
 
 def show_result(output: Output, plan: Plan, result: Result) -> None:
     """Print how the run ended, app by app, and what to type next."""
-    seconds = f"{result.elapsed_s:.1f} s"
+    seconds = wording.duration(result.elapsed_s)
     output.line()
     match result.ending:
         case Ending.SUCCEEDED:
-            backups = ", ".join(f"{b.id} of {b.app} ({size_text(b.size_bytes)})" for b in result.backups)
+            backups = ", ".join(f"{b.id} of {b.app} ({wording.size(b.size_bytes)})" for b in result.backups)
             kept = f" Backups: {backups}." if backups else ""
             output.line(f"{heading(plan)}: done in {seconds}.{kept}", style="bold green")
         case Ending.FAILED:

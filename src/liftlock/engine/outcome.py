@@ -55,13 +55,3 @@ def in_words(ending: Ending, cause: LiftlockError | None, stopped: str) -> str:
     why = cause.headline if cause else stopped
     became = "everything runs as before" if ending is Ending.FAILED else f"{ending}: look at it"
     return f"failed ({became}). {why}"
-
-
-def size_text(size_bytes: int) -> str:
-    """A size for people, in powers of 1000: 12.3 MB."""
-    size = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

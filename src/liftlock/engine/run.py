@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
+from liftlock import wording
 from liftlock.engine.announce import announcement, app_lines, origin
 from liftlock.engine.backups import journal_entry
 from liftlock.engine.events import Emit, RunFinished, RunStarted
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
 from liftlock.engine.guard import Guard
-from liftlock.engine.outcome import Ending, Result, in_words, size_text
+from liftlock.engine.outcome import Ending, Result, in_words
 from liftlock.engine.way_back import Standing, Touched, WayBack
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import (
@@ -191,7 +192,7 @@ class Run:
                 hint="Nothing was switched. Take a backup by hand and look at it before trying again.",
             )
         self._backups[database_id] = backup
-        return f"{backup.id}, {size_text(backup.size_bytes)}"
+        return f"{backup.id}, {wording.size(backup.size_bytes)}"
 
     async def _journal(self) -> str:
         """Write down which backups count, before anything is switched: a resume takes no second ones."""

@@ -27,6 +27,7 @@ from liftlock.http.limits import retry_after
 from liftlock.model import Backup
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Announcement, AppLine, Notifier
+from liftlock.wording import duration, size
 
 MAX_BLOCKS = 50
 MAX_TEXT = 3000
@@ -137,26 +138,6 @@ def shortened(text: str, limit: int) -> str:
     return kept + "…"
 
 
-def duration(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(size_bytes: int) -> str:
-    """A number of bytes as people say it."""
-    value = float(size_bytes)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
-
-
 def _facts(announcement: Announcement) -> str:
     way = announcement.environment
     if announcement.source:
@@ -176,8 +157,7 @@ def _app_line(line: AppLine) -> str:
 
 
 def _backup_line(backup: Backup) -> str:
-    what = f"`{escape(backup.id)}` of {escape(backup.database)}, {size(backup.size_bytes)}"
-    return f"• {escape(backup.app)}: {what}"
+    return f"• {escape(backup.app)}: `{escape(backup.id)}`, {size(backup.size_bytes)}"
 
 
 def _link(url: str, text: str) -> str:
