@@ -16,11 +16,12 @@ import pytest
 from liftlock.errors import AnswerLost, BadAnswer, LiftlockError, UsageError, VendorFailure, VendorRefusal
 from liftlock.http import Http
 from liftlock.model import Backup
-from liftlock.notifiers.slack import MAX_TEXT, Slack, duration, escape, message, shortened, size
+from liftlock.notifiers.slack import MAX_TEXT, Slack, escape, message, shortened
 from liftlock.ports import Announcement, AppLine
 from liftlock.sandbox import Cloud
 from liftlock.sandbox import slack as slack_of_the_sandbox
 from liftlock.sandbox.inprocess import InProcess
+from liftlock.wording import duration, size
 
 pytestmark = pytest.mark.anyio
 
