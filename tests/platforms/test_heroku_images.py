@@ -206,6 +206,25 @@ def test_publish_builds_each_directory_once_and_pushes_it_to_every_environment(t
     simulate(story, app, real_time=True)
 
 
+def test_published_image_is_archived_and_found_there_when_the_platform_has_lost_it(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("print('hello')\n")
+    source = ProcessSource(directory=".", command=("python3", "app.py"))
+
+    async def story(world: World) -> None:
+        app = world.project.apps["ODB"]
+        release = await world.heroku.publish(app, COMMIT, tmp_path, world.progress)
+        look_up = world.heroku._shelf.images.look_up
+        archived = await look_up("sandbox.localhost/archive/odb/web", COMMIT)
+        assert archived is not None
+        assert archived.image_id == release.artifacts["web"]
+        lost = replace(world.target("ODB", "staging"), name="odb-other")
+        found = await world.heroku.locate(lost, release, None)
+        assert found == located(release, "archive")
+
+    app = container_app(processes={"web": source})
+    simulate(story, app, archive="sandbox.localhost/archive", real_time=True)
+
+
 def test_publish_finds_images_that_were_pushed_and_names_the_lines_for_those_that_were_not() -> None:
     async def story(world: World) -> None:
         app = world.project.apps["ODB"]

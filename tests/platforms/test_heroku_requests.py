@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx2
 import pytest
+import trio
+from trio.testing import MockClock
 
 from liftlock.errors import ArtifactMissing, BadAnswer, ReleaseFailed, VendorError
 from liftlock.model import Digest, ImageId, Known, RecordedId, Release, Unknown
@@ -211,6 +213,26 @@ async def test_every_refusal_of_an_update_is_a_failed_release_in_herokus_words(
         f"Heroku refused PATCH {BASE}{FORMATION}: {status} {code} Heroku's words."
     )
     assert isinstance(caught.value.__cause__, VendorError)
+
+
+def test_update_that_makes_no_release_is_no_change() -> None:
+    """Heroku makes none when every process type has its image already (here: it does not list one)."""
+    now = [release(42, "Deployed web (bbbbbbbbbbbb)")]
+    vendor = Vendor(
+        {
+            ("GET", FORMATION): [(200, [process("web", NEW)])],
+            ("GET", RELEASES): [(206, now)],
+            ("PATCH", FORMATION): [(200, [process("web", NEW)])],
+            ("GET", DYNOS): [(200, [dyno(42)])],
+        }
+    )
+
+    async def story() -> None:
+        wanted = Release("ODB", COMMIT, {"web": NEW, "release": OLD})
+        switch = await heroku(vendor).release(TARGET, wanted, lambda _: None)
+        assert switch == Switch("v42", changed=False)
+
+    trio.run(story, clock=MockClock(autojump_threshold=0.0))
 
 
 @pytest.mark.parametrize("status", ["failed", "expired"])

@@ -210,6 +210,8 @@ class Shelf:
             for process_type in types:
                 repository = self.repository(app.targets[name].name, process_type)
                 tags[repository] = [commit, LATEST] if position == 0 else [commit]
+        if self.context.project.archive:
+            tags |= {self.archive(app.targets[names[0]], process_type): [commit] for process_type in types}
         progress(f"building {', '.join(types)} of {app.name}")
         image = await self.images.push_directory(
             checkout / source.directory, source.command, list(tags), tags, progress

@@ -128,7 +128,8 @@ class Switcher:
                         ) from error
                     continue
             ended = await self._outcome(wanted, before)
-            marker = ended.release.marker if ended.release else ""
+            shown = ended.release or current_release(ended.releases)
+            marker = shown.marker if shown else ""
             switch = Switch(marker, changed=ended.release is not None)
             return Switched(switch, formation, ended.releases, ended.look)
         raise AssertionError("unreachable")
