@@ -1,11 +1,16 @@
 """A minimal image maker and pusher: files into one layer, a schema 2 manifest, all over the registry's HTTP."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import httpx2
 
 SCHEMA2 = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -26,7 +31,7 @@ if "PORT" not in os.environ:
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def answer(self):
+    def answer(self) -> None:
         length = int(self.headers.get("content-length", 0))
         told = {
             "line": f"{self.command} {self.path}",
@@ -53,7 +58,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 """
 
 
-def digest(content):
+def digest(content: bytes) -> str:
     """`sha256:…` of bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
@@ -67,15 +72,15 @@ class Built:
     manifest: bytes
 
     @property
-    def id(self):
+    def id(self) -> str:
         return digest(self.config)
 
     @property
-    def digest(self):
+    def digest(self) -> str:
         return digest(self.manifest)
 
 
-def tarred(*members):
+def tarred(*members: tarfile.TarInfo | tuple[str, bytes]) -> bytes:
     """An uncompressed tar archive of (name, content) pairs; a TarInfo may stand for a pair."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
@@ -89,7 +94,15 @@ def tarred(*members):
     return raw.getvalue()
 
 
-def build(*, cmd, files=None, labels=None, env=(), directory="/", layers=None):
+def build(
+    *,
+    cmd: Sequence[str],
+    files: Mapping[str, bytes] | None = None,
+    labels: Mapping[str, str] | None = None,
+    env: Sequence[str] = (),
+    directory: str = "/",
+    layers: Sequence[bytes] | None = None,
+) -> Built:
     """An image of some files (name -> bytes), or of ready `layers` (tar archives)."""
     tars = [tarred(*sorted((files or {}).items()))] if layers is None else layers
     packed = tuple(gzip.compress(one, mtime=0) for one in tars)
@@ -115,7 +128,7 @@ def build(*, cmd, files=None, labels=None, env=(), directory="/", layers=None):
     return Built(config, packed, json.dumps(manifest).encode())
 
 
-def behaving(kind="well", seed=""):
+def behaving(kind: str = "well", seed: str = "") -> Built:
     """An image that behaves like `kind` in either backing: by its label, and by what its program does."""
     labels = {"seed": seed} if kind == "well" else {"io.liftlock.sandbox": kind, "seed": seed}
     return build(
@@ -127,7 +140,7 @@ def behaving(kind="well", seed=""):
     )
 
 
-async def push(client, repository, image, tag="latest"):
+async def push(client: httpx2.AsyncClient, repository: str, image: Built, tag: str = "latest") -> str:
     """Upload an image as docker does."""
     for blob in (*image.layers, image.config):
         begun = await client.post(f"/v2/{repository}/blobs/uploads/")

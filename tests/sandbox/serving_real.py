@@ -1,19 +1,23 @@
 """A served cloud with real processes: in a thread of the test, or as a program of its own."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.server import SandboxServer
 
 
 @contextmanager
-def serving(directory):
+def serving(directory: Path) -> Iterator[str]:
     """The address of a cloud whose state is in `directory`."""
     ready = threading.Event()
     cloud = Cloud(directory)
@@ -31,7 +35,7 @@ def serving(directory):
 
 
 @contextmanager
-def program(directory, runtime="process"):
+def program(directory: Path, runtime: str = "process") -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The sandbox as a process of its own: (its Popen, its address). It is killed at the end."""
     environ = {**os.environ, "LIFTLOCK_SANDBOX_RUNTIME": runtime}
     command = [sys.executable, "-m", "liftlock.sandbox", "--state", str(directory), "--port", "0"]

@@ -1,8 +1,11 @@
 """Images in containers, where a Docker engine answers."""
 
+from __future__ import annotations
+
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -11,13 +14,13 @@ from liftlock.sandbox import Cloud
 from liftlock.sandbox.backings.docker import DockerRuntime
 from liftlock.sandbox.backings.watchdog import Watchdog
 from tests.sandbox.heroku_client import Heroku, client_of
-from tests.sandbox.images import behaving, build, push
+from tests.sandbox.images import Built, behaving, build, push
 from tests.sandbox.serving_real import program
 
 BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if Path(path).exists()), None)
 
 
-def no_engine():
+def no_engine() -> str:
     """Why these tests cannot run here; "" when they can."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -42,18 +45,18 @@ exec /bin/busybox httpd -f -p "127.0.0.1:$PORT" -h /www
 """
 
 
-def busybox():
+def busybox() -> Built:
     """An image that is complete in itself: its command lies inside."""
     return build(
         cmd=["/start"],
         files={
-            "bin/busybox": Path(BUSYBOX).read_bytes(),
+            "bin/busybox": Path(str(BUSYBOX)).read_bytes(),
             "start": SCRIPT.replace(b"mkdir", b"/bin/busybox mkdir"),
         },
     )
 
 
-async def left(state):
+async def left(state: Path) -> list[Any]:
     """The containers of the sandbox whose state that is."""
     runtime = DockerRuntime(Cloud(state, modelled=True), Watchdog())
     _, found = await runtime.call("GET", "/containers/json?all=1")
@@ -61,14 +64,16 @@ async def left(state):
 
 
 @pytest.mark.parametrize("runtime", ["auto", "docker"])
-async def test_complete_image_runs_in_a_container(tmp_path, runtime):
+async def test_complete_image_runs_in_a_container(tmp_path: Path, runtime: str) -> None:
     state = tmp_path / "state"
     with program(state, runtime) as (process, base):
         async with client_of(base) as client:
             heroku = Heroku(client)
             await heroku.create(config_vars={"COLOUR": "red"}, formation={"worker": 1})
             image = busybox()
-            images = {t: await push(client, f"odb-dev/{t}", image) for t in ("web", "worker", "release")}
+            images: dict[str, Any] = {
+                t: await push(client, f"odb-dev/{t}", image) for t in ("web", "worker", "release")
+            }
             await heroku.release(**images)
             release = await heroku.ended(60)
             assert release["status"] == "succeeded", release
@@ -82,7 +87,7 @@ async def test_complete_image_runs_in_a_container(tmp_path, runtime):
     assert await left(state) == []
 
 
-async def test_killed_sandbox_leaves_no_container(tmp_path):
+async def test_killed_sandbox_leaves_no_container(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with program(state, "docker") as (process, base):
         async with client_of(base) as client:
@@ -98,7 +103,7 @@ async def test_killed_sandbox_leaves_no_container(tmp_path):
     assert await left(state) == []
 
 
-async def test_image_without_its_command_is_a_plain_process(tmp_path):
+async def test_image_without_its_command_is_a_plain_process(tmp_path: Path) -> None:
     """`auto`: python3 is not inside the image, so the sandbox's own is meant."""
     state = tmp_path / "state"
     with program(state, "auto") as (process, base):

@@ -1,7 +1,10 @@
 """What only the real backing can show: processes, their environment and end, PostgreSQL, restarts of the sandbox."""
 
+from __future__ import annotations
+
 import os
 import signal
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,14 +20,14 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def heroku(tmp_path, monkeypatch):
+async def heroku(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heroku]:
     monkeypatch.setenv("LIFTLOCK_SANDBOX_RUNTIME", "process")
     with serving(tmp_path / "state") as base:
         async with client_of(base) as client:
             yield Heroku(client)
 
 
-def alive(pid):
+def alive(pid: int) -> bool:
     with suppress(ProcessLookupError, FileNotFoundError):
         os.kill(pid, 0)
         # A zombie of a killed parent has ended, even where nobody reaps it.
@@ -32,7 +35,7 @@ def alive(pid):
     return False
 
 
-async def gone(*pids, limit_s=15):
+async def gone(*pids: int, limit_s: float = 15) -> bool:
     with anyio.move_on_after(limit_s):
         while any(alive(pid) for pid in pids):  # noqa: ASYNC110
             await anyio.sleep(0.02)
@@ -58,14 +61,14 @@ http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_fo
 """
 
 
-async def release_children(heroku, *words):
+async def release_children(heroku: Heroku, *words: str) -> list[int]:
     """An app whose process has a child; gives both process ids."""
     image = build(cmd=["python3", "program.py", *words], files={"program.py": CHILDREN})
     await heroku.release(web=await push(heroku.http, f"{heroku.app}/web", image))
-    return (await heroku.get()).json()
+    return list((await heroku.get()).json())
 
 
-async def test_process_gets_what_heroku_gives(heroku, monkeypatch):
+async def test_process_gets_what_heroku_gives(heroku: Heroku, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_THE_MACHINE", "x")
     await heroku.create(config_vars={"COLOUR": "red", "GREETING": "from the app"})
     await heroku.release(web=await heroku.pushed())
@@ -77,7 +80,7 @@ async def test_process_gets_what_heroku_gives(heroku, monkeypatch):
     assert told["directory"].endswith("/srv")
 
 
-async def test_process_that_ends_later_is_started_again(heroku):
+async def test_process_that_ends_later_is_started_again(heroku: Heroku) -> None:
     await heroku.create()
     first, _ = await release_children(heroku)
     with suppress(Exception):
@@ -89,7 +92,7 @@ async def test_process_that_ends_later_is_started_again(heroku):
     assert "Process exited with status 3" in await heroku.log(lines=1500)
 
 
-async def test_release_ends_the_old_process_and_its_children(heroku):
+async def test_release_ends_the_old_process_and_its_children(heroku: Heroku) -> None:
     await heroku.create()
     pids = await release_children(heroku)
     await heroku.release(web=await heroku.pushed())
@@ -97,7 +100,9 @@ async def test_release_ends_the_old_process_and_its_children(heroku):
     assert await gone(*pids)
 
 
-async def test_process_that_ignores_sigterm_is_killed(heroku, monkeypatch):
+async def test_process_that_ignores_sigterm_is_killed(
+    heroku: Heroku, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("liftlock.sandbox.backings.processes.STOP_LIMIT_S", 0.2)
     await heroku.create()
     pids = await release_children(heroku, "stubborn")
@@ -105,7 +110,7 @@ async def test_process_that_ignores_sigterm_is_killed(heroku, monkeypatch):
     assert await gone(*pids)
 
 
-async def test_web_that_never_binds_is_crashed(heroku, monkeypatch):
+async def test_web_that_never_binds_is_crashed(heroku: Heroku, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("liftlock.sandbox.backings.processes.accepts.__defaults__", (0.3,))
     await heroku.create()
     image = build(cmd=["python3", "-c", "import time; time.sleep(3600)"])
@@ -115,21 +120,21 @@ async def test_web_that_never_binds_is_crashed(heroku, monkeypatch):
 
 
 @pytest.mark.parametrize(("cmd", "reason"), [([], "has no command"), (["nowhere"], "not found in the image")])
-async def test_image_that_cannot_start_says_why(heroku, cmd, reason):
+async def test_image_that_cannot_start_says_why(heroku: Heroku, cmd: Sequence[str], reason: str) -> None:
     await heroku.create()
     await heroku.release(web=await push(heroku.http, "odb-dev/web", build(cmd=cmd)))
     await heroku.until({"web.1": ("crashed", 2)})
     assert reason in await heroku.log(lines=100)
 
 
-async def test_layer_that_is_no_archive_crashes_the_dyno_alone(heroku):
+async def test_layer_that_is_no_archive_crashes_the_dyno_alone(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await push(heroku.http, "odb-dev/web", build(cmd=["x"], layers=[b"no tar"])))
     await heroku.until({"web.1": ("crashed", 2)})
     assert "cannot be unpacked" in await heroku.log(lines=100)
 
 
-async def test_layers_lie_over_each_other(heroku):
+async def test_layers_lie_over_each_other(heroku: Heroku) -> None:
     layers = [
         tarred(("srv/program.py", b"raise SystemExit(1)"), ("srv/gone", b"x")),
         tarred(("srv/program.py", PROGRAM), ("srv/.wh.gone", b"")),
@@ -141,7 +146,7 @@ async def test_layers_lie_over_each_other(heroku):
     assert os.listdir((await heroku.get()).json()["directory"]) == ["program.py"]  # noqa: PTH208
 
 
-async def test_restore_brings_back_what_was_there(heroku):
+async def test_restore_brings_back_what_was_there(heroku: Heroku) -> None:
     await heroku.create(database=True)
     url = (await heroku.ask("GET", "config-vars"))["DATABASE_URL"]
     with psycopg.connect(url, autocommit=True) as database:
@@ -163,7 +168,7 @@ async def test_restore_brings_back_what_was_there(heroku):
     assert (await heroku.capture())["succeeded"]
 
 
-async def test_apps_do_not_see_each_other_s_databases(heroku):
+async def test_apps_do_not_see_each_other_s_databases(heroku: Heroku) -> None:
     await heroku.create(database=True)
     other = Heroku(heroku.http, "odb-staging")
     await other.create(database=True)
@@ -174,11 +179,11 @@ async def test_apps_do_not_see_each_other_s_databases(heroku):
         psycopg.connect(mine.rpartition("/")[0] + "/odb_staging").close()
 
 
-def server_pid(state):
+def server_pid(state: Path) -> int:
     return int((state / "postgres" / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
 
 
-async def make_world(base):
+async def make_world(base: str) -> list[int]:
     """An app with a database, a row in it, a backup and a running process with a child."""
     async with client_of(base) as client:
         heroku = Heroku(client)
@@ -191,7 +196,7 @@ async def make_world(base):
         return pids
 
 
-async def check_world(base):
+async def check_world(base: str) -> list[int]:
     """It is all there again, and the process is a new one that runs."""
     async with client_of(base) as client:
         heroku = Heroku(client)
@@ -206,10 +211,10 @@ async def check_world(base):
             "POST", "/client/v11/apps/odb-dev/transfers/1/actions/public-url", expect=201
         )
         assert (await client.get(public["url"])).content.startswith(b"PGDMP")
-        return (await heroku.get()).json()
+        return list((await heroku.get()).json())
 
 
-async def test_state_survives_a_stop_and_nothing_is_left_running(tmp_path):
+async def test_state_survives_a_stop_and_nothing_is_left_running(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with program(state) as (process, base):
         pids = [*await make_world(base), server_pid(state)]
@@ -223,7 +228,7 @@ async def test_state_survives_a_stop_and_nothing_is_left_running(tmp_path):
         assert not any(alive(pid) for pid in pids)
 
 
-async def test_state_survives_a_kill_and_nothing_is_left_running(tmp_path):
+async def test_state_survives_a_kill_and_nothing_is_left_running(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with program(state) as (process, base):
         pids = [*await make_world(base), server_pid(state)]
@@ -236,7 +241,7 @@ async def test_state_survives_a_kill_and_nothing_is_left_running(tmp_path):
         process.wait(30)
 
 
-async def test_server_that_a_killed_sandbox_left_is_ended_at_the_next_start(tmp_path):
+async def test_server_that_a_killed_sandbox_left_is_ended_at_the_next_start(tmp_path: Path) -> None:
     """Even the watchdog was killed: the next sandbox meets a live server in its folder."""
     state = tmp_path / "state"
     with program(state) as (process, base):
@@ -258,11 +263,11 @@ async def test_server_that_a_killed_sandbox_left_is_ended_at_the_next_start(tmp_
         process.wait(30)
 
 
-def children(pid):
+def children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-async def test_interrupted_release_phase_has_failed_after_a_restart(tmp_path):
+async def test_interrupted_release_phase_has_failed_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "state"
     slow = build(cmd=["python3", "-c", "import time; time.sleep(3600)"])
     with program(state) as (process, base):

@@ -1,5 +1,10 @@
 """The container registry over both of its storages: memory in-process, and a disk behind a TCP port."""
 
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import httpx2
 import pytest
 
@@ -18,7 +23,7 @@ OCI = "application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture(params=["memory", "disk"])
-async def registry(request, tmp_path):
+async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     if request.param == "memory":
         cloud = Cloud(None, modelled=True)
         async with cloud.running(), client_of("http://sandbox.localhost", InProcess(cloud)) as client:
@@ -29,17 +34,17 @@ async def registry(request, tmp_path):
                 yield client
 
 
-async def begin(registry, repo=REPO):
+async def begin(registry: httpx2.AsyncClient, repo: str = REPO) -> str:
     answer = await registry.post(f"/v2/{repo}/blobs/uploads/")
     assert answer.status_code == 202
     return answer.headers["location"]
 
 
-def codes(answer):
+def codes(answer: httpx2.Response) -> list[str]:
     return [one["code"] for one in answer.json()["errors"]]
 
 
-async def test_ping_challenges_for_basic_credentials(registry):
+async def test_ping_challenges_for_basic_credentials(registry: httpx2.AsyncClient) -> None:
     refused = await registry.get("/v2/", headers={"authorization": ""})
     assert (refused.status_code, codes(refused)) == (401, ["UNAUTHORIZED"])
     assert refused.headers["www-authenticate"].startswith("Basic ")
@@ -48,7 +53,7 @@ async def test_ping_challenges_for_basic_credentials(registry):
     assert (await registry.get("/v2/", auth=httpx2.BasicAuth("_", "wrong"))).status_code == 401
 
 
-async def test_pushed_image_is_read_back_byte_for_byte(registry):
+async def test_pushed_image_is_read_back_byte_for_byte(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     for reference in ("latest", IMAGE.digest):
         url = f"/v2/{REPO}/manifests/{reference}"
@@ -66,13 +71,13 @@ async def test_pushed_image_is_read_back_byte_for_byte(registry):
     )
 
 
-async def test_accept_has_to_name_the_manifest_s_type(registry):
+async def test_accept_has_to_name_the_manifest_s_type(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     answer = await registry.get(f"/v2/{REPO}/manifests/latest", headers={"accept": OCI})
     assert (answer.status_code, codes(answer)) == (404, ["MANIFEST_UNKNOWN"])
 
 
-async def test_unknown_things_are_404(registry):
+async def test_unknown_things_are_404(registry: httpx2.AsyncClient) -> None:
     unknown = "sha256:" + "0" * 64
     for path, code in (
         (f"blobs/{unknown}", "BLOB_UNKNOWN"),
@@ -86,7 +91,7 @@ async def test_unknown_things_are_404(registry):
     assert (answer.status_code, codes(answer)) == (404, ["BLOB_UPLOAD_UNKNOWN"])
 
 
-async def test_chunks_have_to_follow_each_other(registry):
+async def test_chunks_have_to_follow_each_other(registry: httpx2.AsyncClient) -> None:
     where = await begin(registry)
     first = await registry.patch(where, content=BLOB[:1000], headers={"content-range": "0-999"})
     assert (first.status_code, first.headers["range"]) == (202, "0-999")
@@ -102,7 +107,7 @@ async def test_chunks_have_to_follow_each_other(registry):
     assert (await registry.get(put.headers["location"])).content == BLOB
 
 
-async def test_wrong_digest_is_refused_and_forgotten(registry):
+async def test_wrong_digest_is_refused_and_forgotten(registry: httpx2.AsyncClient) -> None:
     where = await begin(registry)
     put = await registry.put(f"{where}&digest={digest(b'other')}", content=BLOB)
     assert (put.status_code, codes(put)) == (400, ["DIGEST_INVALID"])
@@ -110,13 +115,13 @@ async def test_wrong_digest_is_refused_and_forgotten(registry):
     assert (await registry.head(f"/v2/{REPO}/blobs/{digest(BLOB)}")).status_code == 404
 
 
-async def test_upload_can_be_given_up(registry):
+async def test_upload_can_be_given_up(registry: httpx2.AsyncClient) -> None:
     where = await begin(registry)
     assert (await registry.delete(where)).status_code == 204
     assert (await registry.get(where)).status_code == 404
 
 
-async def test_mount_takes_what_another_repository_has(registry):
+async def test_mount_takes_what_another_repository_has(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     url = f"/v2/odb-staging/web/blobs/uploads/?mount={IMAGE.id}&from="
     begun = await registry.post(url + "nowhere/web")
@@ -130,7 +135,7 @@ async def test_mount_takes_what_another_repository_has(registry):
     assert (await registry.get(mounted.headers["location"])).content == IMAGE.config
 
 
-async def test_every_missing_blob_is_named(registry):
+async def test_every_missing_blob_is_named(registry: httpx2.AsyncClient) -> None:
     put = await registry.put(
         f"/v2/{REPO}/manifests/latest", content=IMAGE.manifest, headers={"content-type": SCHEMA2}
     )
@@ -138,7 +143,7 @@ async def test_every_missing_blob_is_named(registry):
     assert {one["detail"] for one in put.json()["errors"]} == {IMAGE.id, digest(IMAGE.layers[0])}
 
 
-async def test_oci_manifest_is_taken_only_by_an_ordinary_registry(registry):
+async def test_oci_manifest_is_taken_only_by_an_ordinary_registry(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     manifest = IMAGE.manifest.replace(SCHEMA2.encode(), OCI.encode())
     url, headers = f"/v2/{REPO}/manifests/oci", {"content-type": OCI}
@@ -151,7 +156,7 @@ async def test_oci_manifest_is_taken_only_by_an_ordinary_registry(registry):
     assert (await registry.put(url, content=index, headers=headers)).status_code == 201
 
 
-async def test_manifest_under_another_digest_is_refused(registry):
+async def test_manifest_under_another_digest_is_refused(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     url = f"/v2/{REPO}/manifests/sha256:{'0' * 64}"
     put = await registry.put(url, content=IMAGE.manifest, headers={"content-type": SCHEMA2})
@@ -160,7 +165,7 @@ async def test_manifest_under_another_digest_is_refused(registry):
     assert codes(put) == ["MANIFEST_INVALID"]
 
 
-async def test_tags_move_and_are_listed_in_pages(registry):
+async def test_tags_move_and_are_listed_in_pages(registry: httpx2.AsyncClient) -> None:
     other = build(cmd=["run"], files={"a": b"two"})
     await push(registry, REPO, IMAGE, "latest")
     await push(registry, REPO, IMAGE, "abc")
@@ -174,7 +179,7 @@ async def test_tags_move_and_are_listed_in_pages(registry):
     assert moved.headers["docker-content-digest"] == other.digest
 
 
-async def test_deleted_things_are_gone_from_their_repository_alone(registry):
+async def test_deleted_things_are_gone_from_their_repository_alone(registry: httpx2.AsyncClient) -> None:
     await push(registry, REPO, IMAGE)
     await push(registry, "odb-staging/web", IMAGE)
     assert (await registry.delete(f"/v2/{REPO}/manifests/{IMAGE.digest}")).status_code == 202
@@ -187,7 +192,7 @@ async def test_deleted_things_are_gone_from_their_repository_alone(registry):
     assert (await registry.get(f"/v2/odb-staging/web/blobs/{IMAGE.id}")).content == IMAGE.config
 
 
-async def test_blob_is_stored_once(tmp_path):
+async def test_blob_is_stored_once(tmp_path: Path) -> None:
     with served(tmp_path / "state") as sync:
         async with client_of(str(sync.base_url)) as client:
             await push(client, REPO, IMAGE)

@@ -1,5 +1,10 @@
 """Requests to running apps over real HTTP."""
 
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
 
 from tests.sandbox.heroku_client import Heroku, client_of
@@ -9,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def heroku(tmp_path, monkeypatch):
+async def heroku(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heroku]:
     """A running app."""
     monkeypatch.setenv("LIFTLOCK_SANDBOX_RUNTIME", "process")
     with serving(tmp_path / "state") as base:
@@ -20,7 +25,7 @@ async def heroku(tmp_path, monkeypatch):
             yield heroku
 
 
-async def test_request_arrives_as_it_was_sent(heroku):
+async def test_request_arrives_as_it_was_sent(heroku: Heroku) -> None:
     answer = await heroku.http.post(
         "/_apps/odb-dev/a%20b/c?x=1&y=%2F", content=b"hello", headers={"x-own": "value"}
     )
@@ -30,28 +35,28 @@ async def test_request_arrives_as_it_was_sent(heroku):
     assert answer.headers.get_list("x-twice") == ["one", "two"]
 
 
-async def test_head_has_a_length_and_no_body(heroku):
+async def test_head_has_a_length_and_no_body(heroku: Heroku) -> None:
     answer = await heroku.http.head("/_apps/odb-dev/")
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["content-length"]) > 0
 
 
-async def test_every_app_has_a_host_of_its_own(heroku):
+async def test_every_app_has_a_host_of_its_own(heroku: Heroku) -> None:
     port = heroku.http.base_url.port
     answer = await heroku.http.get("/health", headers={"host": f"odb-dev.localhost:{port}"})
     assert answer.json()["line"] == "GET /health"
 
 
-async def test_large_body_arrives_whole(heroku):
+async def test_large_body_arrives_whole(heroku: Heroku) -> None:
     body = "x" * 300_000
     assert (await heroku.http.post("/_apps/odb-dev/", content=body)).json()["body"] == body
 
 
-async def test_unknown_app_is_404(heroku):
+async def test_unknown_app_is_404(heroku: Heroku) -> None:
     assert (await heroku.http.get("/_apps/nowhere/")).status_code == 404
 
 
-async def test_dynos_take_turns(heroku):
+async def test_dynos_take_turns(heroku: Heroku) -> None:
     await heroku.ask("PATCH", "formation/web", {"quantity": 2})
     await heroku.until({"web.1": ("up", 2), "web.2": ("up", 2)})
     assert {(await heroku.get()).json()["environ"]["DYNO"] for _ in range(4)} == {"web.1", "web.2"}

@@ -1,12 +1,16 @@
 """Releases, dynos and backups: the same from outside, whatever stands behind."""
 
+from __future__ import annotations
+
 import anyio
 import pytest
+
+from tests.sandbox.heroku_client import Heroku
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_release_starts_the_image_and_tells_its_id(heroku):
+async def test_release_starts_the_image_and_tells_its_id(heroku: Heroku) -> None:
     await heroku.create()
     image = await heroku.pushed()
     (entry,) = await heroku.release(web=image)
@@ -19,7 +23,7 @@ async def test_release_starts_the_image_and_tells_its_id(heroku):
     assert (await heroku.get("/health")).status_code == 200
 
 
-async def test_same_images_make_no_release(heroku):
+async def test_same_images_make_no_release(heroku: Heroku) -> None:
     await heroku.create()
     image = await heroku.pushed()
     await heroku.release(web=image)
@@ -27,7 +31,7 @@ async def test_same_images_make_no_release(heroku):
     assert (await heroku.newest())["version"] == 2
 
 
-async def test_several_types_are_one_release(heroku):
+async def test_several_types_are_one_release(heroku: Heroku) -> None:
     await heroku.create()
     web, worker = await heroku.pushed(), await heroku.pushed("worker")
     await heroku.release(web=web, worker=worker)
@@ -39,13 +43,13 @@ async def test_several_types_are_one_release(heroku):
     assert await heroku.quantities() == {"web": 1, "worker": 0}
 
 
-async def test_world_can_scale_a_type_before_it_is_released(heroku):
+async def test_world_can_scale_a_type_before_it_is_released(heroku: Heroku) -> None:
     await heroku.create(formation={"web": 1, "worker": 2})
     await heroku.release(web=await heroku.pushed(), worker=await heroku.pushed("worker"))
     await heroku.until({"web.1": ("up", 2), "worker.1": ("up", 2), "worker.2": ("up", 2)})
 
 
-async def test_next_release_takes_over(heroku):
+async def test_next_release_takes_over(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed(seed="one"))
     await heroku.until({"web.1": ("up", 2)})
@@ -56,7 +60,7 @@ async def test_next_release_takes_over(heroku):
     assert [one["current"] for one in await heroku.releases()] == [False, False, True]
 
 
-async def test_release_phase_comes_first(heroku):
+async def test_release_phase_comes_first(heroku: Heroku) -> None:
     await heroku.create()
     web, phase = await heroku.pushed(), await heroku.pushed("release")
     await heroku.release(web=web, release=phase)
@@ -70,7 +74,7 @@ async def test_release_phase_comes_first(heroku):
     assert await heroku.quantities() == {"web": 1, "release": 0}
 
 
-async def test_failed_release_phase_leaves_the_earlier_release(heroku):
+async def test_failed_release_phase_leaves_the_earlier_release(heroku: Heroku) -> None:
     await heroku.create()
     old = await heroku.pushed(seed="old")
     await heroku.release(web=old)
@@ -85,7 +89,7 @@ async def test_failed_release_phase_leaves_the_earlier_release(heroku):
     assert (await heroku.releases())[1]["current"] is True
 
 
-async def test_crash_at_start_is_seen(heroku):
+async def test_crash_at_start_is_seen(heroku: Heroku) -> None:
     await heroku.create(formation={"worker": 1})
     await heroku.release(web=await heroku.pushed(kind="crash"), worker=await heroku.pushed("worker", "crash"))
     await heroku.until({"web.1": ("crashed", 2), "worker.1": ("crashed", 2)})
@@ -94,14 +98,14 @@ async def test_crash_at_start_is_seen(heroku):
     assert "State changed from starting to crashed" in await heroku.log(lines=1500)
 
 
-async def test_unhealthy_app_is_up_and_answers_500(heroku):
+async def test_unhealthy_app_is_up_and_answers_500(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed(kind="unhealthy"))
     await heroku.until({"web.1": ("up", 2)})
     assert (await heroku.get("/health")).status_code == 500
 
 
-async def test_null_removes_a_process_type(heroku):
+async def test_null_removes_a_process_type(heroku: Heroku) -> None:
     await heroku.create(formation={"worker": 1})
     await heroku.release(web=await heroku.pushed(), worker=await heroku.pushed("worker"))
     await heroku.until({"web.1": ("up", 2), "worker.1": ("up", 2)})
@@ -111,7 +115,7 @@ async def test_null_removes_a_process_type(heroku):
     assert (await heroku.newest())["description"] == "Removed worker"
 
 
-async def test_rollback_brings_back_images_and_config_vars(heroku):
+async def test_rollback_brings_back_images_and_config_vars(heroku: Heroku) -> None:
     await heroku.create(config_vars={"COLOUR": "red"})
     old = await heroku.pushed(seed="old")
     await heroku.release(web=old)
@@ -125,7 +129,7 @@ async def test_rollback_brings_back_images_and_config_vars(heroku):
     assert await heroku.ask("GET", "config-vars") == {"COLOUR": "red"}
 
 
-async def test_config_vars_make_a_release_and_restart(heroku):
+async def test_config_vars_make_a_release_and_restart(heroku: Heroku) -> None:
     await heroku.create(config_vars={"OLD": "x"})
     await heroku.release(web=await heroku.pushed())
     await heroku.until({"web.1": ("up", 2)})
@@ -137,7 +141,7 @@ async def test_config_vars_make_a_release_and_restart(heroku):
     assert await heroku.ask("GET", "releases/2/config-vars") == {"OLD": "x"}
 
 
-async def test_scaling_takes_text_and_makes_no_release(heroku):
+async def test_scaling_takes_text_and_makes_no_release(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed())
     await heroku.ask("PATCH", "formation", {"updates": [{"type": "web", "quantity": "2"}]})
@@ -150,7 +154,7 @@ async def test_scaling_takes_text_and_makes_no_release(heroku):
     assert [one["version"] for one in await heroku.releases()] == [1, 2, 3]
 
 
-async def test_restart_makes_new_dynos(heroku):
+async def test_restart_makes_new_dynos(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed())
     await heroku.until({"web.1": ("up", 2)})
@@ -161,7 +165,7 @@ async def test_restart_makes_new_dynos(heroku):
     assert before["id"] != after["id"]
 
 
-async def test_request_waits_for_a_starting_dyno(heroku):
+async def test_request_waits_for_a_starting_dyno(heroku: Heroku) -> None:
     await heroku.http.put("/_sandbox/settings", json={"boot_s": 30})
     await heroku.create()
     await heroku.release(web=await heroku.pushed())
@@ -169,7 +173,7 @@ async def test_request_waits_for_a_starting_dyno(heroku):
     assert (await heroku.get()).status_code == 200
 
 
-async def test_maintenance_is_a_page_of_its_own(heroku):
+async def test_maintenance_is_a_page_of_its_own(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed())
     await heroku.until({"web.1": ("up", 2)})
@@ -179,7 +183,7 @@ async def test_maintenance_is_a_page_of_its_own(heroku):
     assert (await heroku.get()).status_code == 200
 
 
-async def test_log_is_tailed(heroku):
+async def test_log_is_tailed(heroku: Heroku) -> None:
     await heroku.create()
     await heroku.release(web=await heroku.pushed())
     await heroku.until({"web.1": ("up", 2)})
@@ -188,7 +192,7 @@ async def test_log_is_tailed(heroku):
     assert not any(" app[" in line for line in lines)
 
 
-async def test_backup_is_captured_served_and_restored(heroku):
+async def test_backup_is_captured_served_and_restored(heroku: Heroku) -> None:
     await heroku.create(database=True)
     transfer = await heroku.capture()
     assert (transfer["num"], transfer["succeeded"], transfer["warnings"]) == (1, True, 0)
@@ -210,7 +214,7 @@ async def test_backup_is_captured_served_and_restored(heroku):
     assert [one["num"] for one in await heroku.ask("GET", path)] == [2]
 
 
-async def test_backup_fails_where_it_was_asked_to(heroku):
+async def test_backup_fails_where_it_was_asked_to(heroku: Heroku) -> None:
     await heroku.create(database=True)
     setting = await heroku.http.put(f"/_sandbox/heroku/apps/{heroku.app}", json={"fail_backups": True})
     assert setting.json() == {"fail_backups": True}
@@ -222,7 +226,7 @@ async def test_backup_fails_where_it_was_asked_to(heroku):
     assert refused["id"] == "invalid_params"
 
 
-async def test_state_tells_everything_but_secrets(heroku):
+async def test_state_tells_everything_but_secrets(heroku: Heroku) -> None:
     await heroku.create(config_vars={"TOKEN": "very secret"})
     image = await heroku.pushed()
     await heroku.release(web=image)
@@ -235,12 +239,12 @@ async def test_state_tells_everything_but_secrets(heroku):
     assert app["dynos"] == [{"name": "web.1", "state": "up", "version": 2, "image": image}]
 
 
-async def test_releases_of_many_apps_do_not_wait_for_each_other(heroku):
+async def test_releases_of_many_apps_do_not_wait_for_each_other(heroku: Heroku) -> None:
     await heroku.create()
     image = await heroku.pushed()
     others = [type(heroku)(heroku.http, f"app-{n}") for n in range(3)]
 
-    async def release(other):
+    async def release(other: Heroku) -> None:
         await other.create()
         await other.release(web=await other.pushed())
         await other.until({"web.1": ("up", 2)})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -50,8 +51,8 @@ class DockerRuntime:
         self._loaded: set[str] = set()
 
     async def answers(self) -> bool:
-        """Whether an engine is there and talks to us."""
-        if not self._socket:
+        """Whether an engine is there and talks to us, on a machine whose network containers can share."""
+        if not self._socket or sys.platform != "linux":
             return False
         try:
             with anyio.fail_after(3):
