@@ -52,6 +52,15 @@ async def test_large_body_arrives_whole(heroku: Heroku) -> None:
     assert (await heroku.http.post("/_apps/odb-dev/", content=body)).json()["body"] == body
 
 
+async def test_log_with_tail_goes_on(heroku: Heroku) -> None:
+    session = await heroku.ask("POST", "log-sessions", {"lines": 0, "tail": True}, expect=201)
+    async with heroku.http.stream("GET", session["logplex_url"], headers={"authorization": ""}) as answer:
+        await heroku.ask("DELETE", "dynos", expect=202)
+        async for line in answer.aiter_lines():
+            if "State changed from starting to up" in line:
+                break
+
+
 async def test_unknown_app_is_404(heroku: Heroku) -> None:
     assert (await heroku.http.get("/_apps/nowhere/")).status_code == 404
 

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from liftlock.sandbox import heroku_payloads as payloads
 from liftlock.sandbox.answers import Json, body_object, login_of
+from liftlock.sandbox.backings import DatabaseError
 from liftlock.sandbox.clock import seconds_iso
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.heroku_apps import (
@@ -403,7 +404,10 @@ async def rate_limits(cloud: Cloud, request: Request) -> Response:
 async def create(cloud: Cloud, world: dict[str, Any]) -> None:
     """The apps of the world's part `heroku`. Raises `ValueError` for one that cannot be made."""
     for wish in world.get("apps", []):
-        await create_app(cloud, wish)
+        try:
+            await create_app(cloud, wish)
+        except DatabaseError as error:
+            raise ValueError(f"the database of {wish['name']} cannot be made: {error}") from error
 
 
 def observe(cloud: Cloud) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 `/_apps/{app}/…` (or the host `{app}.localhost`) is proxied to the app's web dynos in turn. A request
 that comes while they start waits for them, as Heroku's router does; the error pages are in its style
-(H10 crashed, H14 none, H20 not up in time). Source: Heroku Dev Center, "Error codes".
+(H10 crashed, H14 none, H20 not up in time). A dyno's answer is passed on once it is whole. Source: Heroku Dev Center, "Error codes".
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 States as Heroku names them: `starting` → `up` → `crashed`. A crashed dyno is restarted at once, and
 when it crashes again, after a pause that grows (Source: Heroku Dev Center, "Dyno crash restart
 policy"; the pauses are ours, shorter). A release stops the old dynos while the new ones start, as
-Heroku does without preboot.
+Heroku does without preboot. Heroku's `idle` and `down` do not occur: nothing sleeps here, and a
+dyno that was stopped is gone from the list.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 It reads from a pipe which process groups and containers live. When the pipe closes, because the
 sandbox ended in whatever way (SIGKILL included), it ends those that are still listed, then itself.
 That covers the processes' own children and works on every POSIX system, which PR_SET_PDEATHSIG
-does not. The script is run by `python -I -S`: it imports nothing of ours.
+does not. (A process that is started in the very moment of a SIGKILL, between its start and the line
+that tells of it, escapes.) The script is run by `python -I -S`: it imports nothing of ours.
 """
 
 from __future__ import annotations
