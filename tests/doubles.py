@@ -5,14 +5,17 @@ They keep what they are told and fail when they are asked to. The adapters have 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 
-from liftlock.errors import LiftlockError, NotHealthy, ReleaseFailed
+from liftlock.errors import LeaseLost, LiftlockError, NotHealthy, ReleaseFailed
 from liftlock.model import (
     App,
     Backup,
@@ -20,6 +23,7 @@ from liftlock.model import (
     Database,
     Deployment,
     Environment,
+    Holding,
     ImageId,
     Kind,
     Known,
@@ -130,6 +134,9 @@ class FakeClock:
     def now(self) -> datetime:
         return START + timedelta(seconds=anyio.current_time())
 
+    def boottime(self) -> float:
+        return anyio.current_time()
+
 
 @dataclass
 class FakePlatform:
@@ -182,7 +189,9 @@ class FakePlatform:
     ) -> None:
         await self._do("settle", target.app)
 
-    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
         await self._do("restore", target.app)
         self.runs[target.app, target.environment] = before
 
@@ -211,6 +220,32 @@ class FakeDatabases:
 
 
 @dataclass
+class FakeLease:
+    """A lease that lasts, until it is told not to."""
+
+    holding: Holding = field(
+        default_factory=lambda: Holding("staging", "us", "a test", START, START + timedelta(hours=1), 1)
+    )
+    left_s: float = 600.0
+    lost: LeaseLost | None = None
+    journal: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def lasts_s(self) -> float:
+        return self.left_s
+
+    async def renew(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        if self.lost is not None:
+            raise self.lost
+
+    async def write(self, entry: Mapping[str, Any]) -> None:
+        self.journal.append(entry)
+
+    async def free(self) -> None:
+        self.left_s = 0.0
+
+
+@dataclass
 class FakeNotifier:
     name: str = "slack"
     told: list[Announcement] = field(default_factory=list)
@@ -231,8 +266,8 @@ class NoSourceCode:
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return f"https://github.example/{repository}/compare/{base}...{head}"
 
-    def checkout(self, repository: str, sha: str):
-        raise NotImplementedError
+    def checkout(self, repository: str, sha: str) -> AbstractAsyncContextManager[Path]:
+        raise LiftlockError(f"There is no commit {sha} to check out.")
 
 
 def crash(app: str) -> NotHealthy:

@@ -46,6 +46,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime: ...
 
+    def boottime(self) -> float:
+        """Seconds since any fixed moment, those that the machine was suspended among them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Switch:
@@ -119,9 +123,12 @@ class Platform(Protocol):
         """
         ...
 
-    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
-        """Take `target` back to what ran before, and wait until that runs.
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
+        """Take `target` back from `released` to what ran before, and wait until that runs.
 
+        `released` tells which release is undone, for platforms whose undo belongs to a release.
         A target that ran nothing before is emptied: its containers removed, its site disabled.
         """
         ...
@@ -405,6 +412,7 @@ class Adapters:
     notifiers: Sequence[Notifier]
     source_code: SourceCode
     clock: Clock
+    leases: Leases
 
 
 WaitNotice = Callable[[str, float, str], None]

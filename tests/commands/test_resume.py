@@ -15,6 +15,7 @@ from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
 from liftlock.errors import LiftlockError
+from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
 from liftlock.model import Intent, Known, State
 from liftlock.planning.plan import Step
@@ -75,6 +76,7 @@ class World:
             notifiers=[FakeNotifier()],
             source_code=NoSourceCode(),
             clock=FakeClock(),
+            leases=MemoryLeases(FakeClock()),
         )
 
     async def promote_killed(self, step: str, *, after: bool) -> None:

@@ -10,12 +10,14 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from liftlock.engine.backups import journaled_backups
 from liftlock.engine.events import Event, RunFinished, StepFinished
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
 from liftlock.engine.way_back import Standing
-from liftlock.errors import BackupFailed, LiftlockError
+from liftlock.errors import BackupFailed, LeaseLost, LiftlockError
+from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
 from liftlock.model import App, Database, Deployment, Intent, Kind, Known, State, Undo
 from liftlock.planning.make import make_plan
@@ -24,6 +26,7 @@ from liftlock.ports import Adapters, NewDeployment
 from tests.doubles import (
     FakeClock,
     FakeDatabases,
+    FakeLease,
     FakeNotifier,
     FakePlatform,
     NoSourceCode,
@@ -60,6 +63,7 @@ class World:
     settle_s: float = 0.0
     platform: FakePlatform = field(default_factory=FakePlatform)
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
+    lease: FakeLease = field(default_factory=FakeLease)
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,7 @@ class World:
             [self.notifier],
             NoSourceCode(),
             FakeClock(),
+            MemoryLeases(FakeClock()),
         )
 
     def plan(self) -> Plan:
@@ -99,6 +104,7 @@ class World:
             self.plan(),
             self.adapters,
             key="key",
+            lease=self.lease,
             emit=self.events.append,
             stop=self.stop,
             undo_on_failure=undo,
@@ -278,8 +284,8 @@ def test_an_interruption_settles_what_is_in_flight_and_undoes(verb: str) -> None
     async def main() -> Result:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(interrupt)
-            result = await world.run()
-        return result
+            return await world.run()
+        raise AssertionError("the task group ends with the run")
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     result = anyio.run(main, backend="trio", backend_options={"clock": clock})
@@ -311,6 +317,36 @@ def test_every_started_step_finishes_in_the_stream() -> None:
     finished = [e.step for e in world.events if isinstance(e, StepFinished)]
     assert len(finished) == len(set(finished))
     assert isinstance(world.events[-1], RunFinished)
+
+
+@pytest.mark.promise("P3")
+def test_nothing_is_switched_without_a_lease_that_outlasts_the_call() -> None:
+    world = observatory()
+    world.lease.left_s = 30.0
+    result = world.play()
+    assert (result.exit_code, world.did("release")) == (1, [])
+    assert "too little time left" in str(result.cause)
+
+
+@pytest.mark.promise("P3")
+def test_a_lease_lost_in_the_middle_stops_the_run_and_nothing_more_is_changed() -> None:
+    world = observatory()
+    world.platform.takes_s["settle"] = 1000.0
+    world.lease.lost = LeaseLost("The lease on staging was broken by ana: hotfix.")
+    result = world.play()
+    assert {"ODB", "Explore"}.isdisjoint(world.did("release"))
+    assert world.did("restore") == []
+    assert result.exit_code == 6
+    assert world.records == 0
+
+
+@pytest.mark.promise("P5")
+def test_backups_are_journaled_before_the_first_switch() -> None:
+    world = observatory()
+    world.platform.fails["release", "SSO"] = refusal("SSO")
+    result = world.play()
+    assert result.intent is not None
+    assert {b.app for b in journaled_backups(result.intent, world.lease.journal)} == {"SSO", "ODB"}
 
 
 VERBS = ("stage", "backup", "release", "settle", "restore")

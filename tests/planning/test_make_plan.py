@@ -139,6 +139,13 @@ def test_each_database_is_backed_up_once_and_only_for_apps_that_are_switched() -
     assert [d.id for d in made.databases] == ["db-1"]
 
 
+@pytest.mark.promise("P2")
+def test_an_app_whose_database_is_not_found_is_not_released_without_its_backup() -> None:
+    made = plan_of(project_of(app_of("ODB", backup=True)), seen("ODB", wanted=NEW, recorded=OLD))
+    assert made.apps["ODB"].action is Action.BLOCKED
+    assert "none was found" in made.apps["ODB"].why
+
+
 def test_drift_in_the_target_refuses_unless_it_is_accepted() -> None:
     drifted = seen("ODB", wanted=NEW, recorded=OLD, runs=release("ODB", "c"))
     project = project_of(app_of("ODB"))

@@ -89,7 +89,7 @@ class WayBack:
             await self._guard.before_change()
             with ungrouped():
                 await self._adapters.platforms[target.platform].restore(
-                    target, touched.before, lambda _: None
+                    target, touched.before, lambda _: None, touched.new
                 )
             detail = touched.before.marker
         except LiftlockError as error:

@@ -122,6 +122,8 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
     action, why = _decide(seen, release)
     if isinstance(seen.located, Missing) and action is not Action.UNCHANGED:
         action, why = Action.BLOCKED, seen.located.reason
+    if action is Action.RELEASE and app.backup and not seen.databases:
+        action, why = Action.BLOCKED, "its database is to be backed up first, and none was found"
     if not selected and action is not Action.UNCHANGED:
         action, why = Action.LEFT_BEHIND, f"not selected; {why}"
     if located and located.note:
@@ -141,8 +143,16 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
         removes=_removed(seen, release),
         asleep=asleep,
         notes=notes,
-        hint=seen.located.hint if isinstance(seen.located, Missing) else "",
+        hint=_hint(app, seen, action),
     )
+
+
+def _hint(app: App, seen: AppObservation, action: Action) -> str:
+    if action is not Action.BLOCKED:
+        return ""
+    if isinstance(seen.located, Missing):
+        return seen.located.hint
+    return f"Attach the database as DATABASE_URL, or remove `backup` from [apps.{app.name}]."
 
 
 def _decide(seen: AppObservation, release: Release) -> tuple[Action, str]:

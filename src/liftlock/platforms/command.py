@@ -146,17 +146,21 @@ class Command:
                 hint="Run it by hand in a checkout of that commit to see why.",
             )
 
-    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
-        """Run `undo` at the commit that this process applied.
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
+        """Run `undo` at the commit that was applied.
 
-        Raises `ReleaseFailed` for an app without `undo`, and where another process applied it: which
-        commit's `undo` is the right one cannot be told then.
+        Raises `ReleaseFailed` for an app without `undo`, and where nobody says which commit was
+        applied: which commit's `undo` is the right one cannot be told then.
         """
         key = (target.environment, target.app)
-        released = self._released.get(key)
+        if key in self._undone:
+            return
+        released = self._released.get(key, released)
         if released is None:
-            if COMMIT in before.artifacts or key in self._undone:
-                return  # we applied nothing, and nothing was left to do before; or it is undone already
+            if COMMIT in before.artifacts:
+                return  # we applied nothing, and nothing was left to do before
             raise self._cannot_undo(target, "it is not known at which commit it was applied")
         if (await self._run(target, released, "status")).exit_code == WORK_TO_DO:
             self._take_back(key)
@@ -174,7 +178,7 @@ class Command:
         return Release(app.name, commit, {COMMIT: CommitId(commit)})
 
     def _take_back(self, key: tuple[str, str]) -> None:
-        del self._released[key]
+        self._released.pop(key, None)
         self._undone.add(key)
 
     def _applied(self, target: Target, expected: Sequence[Release]) -> Release | None:

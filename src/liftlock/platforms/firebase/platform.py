@@ -163,7 +163,9 @@ class Firebase:
                     hint="Somebody else released there: see the site's release history.",
                 )
 
-    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
         """See `ports.Platform`. A site that served nothing before is disabled."""
         if SITE in before.artifacts:
             version = _site(Release(target.app, "", before.artifacts))

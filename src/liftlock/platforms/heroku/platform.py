@@ -67,7 +67,9 @@ class Heroku:
             switched = Switched(switch)
         await self._settling(target, release.artifacts, switched, progress).run(settle_s)
 
-    async def restore(self, target: Target, before: Known, progress: Progress) -> None:
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
         """See `ports.Platform`. What ran before need not be healthy, but its dynos have to be up."""
         watch = Watch(self._context, target)
         images = _images(target, before.artifacts)
