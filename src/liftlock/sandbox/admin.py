@@ -150,7 +150,9 @@ def _apps(state: Document, link: Any) -> list[list[str]]:
     for name, app in _parts(state, "heroku", "apps").items():
         releases = app.get("releases") or []
         formation = app.get("formation") or []
-        processes = ", ".join(f"{one.get('type')}&nbsp;&times;&nbsp;{one.get('quantity', 1)}" for one in formation)
+        processes = ", ".join(
+            f"{one.get('type')}&nbsp;&times;&nbsp;{one.get('quantity', 1)}" for one in formation
+        )
         images = sorted(
             {str(one.get("image_id") or one.get("docker_image_id") or "")[7:19] for one in formation}
         )
