@@ -7,6 +7,7 @@ request that needs one, so that a command which talks to one vendor needs one cr
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,7 +25,17 @@ from liftlock.http import Http, Pace, safe_address
 from liftlock.http.addresses import is_loopback
 from liftlock.model import Project
 from liftlock.plugins import Context, has, load
-from liftlock.ports import Adapters, Clock, DatabaseService, Images, Ledger, Notifier, Platform, WaitNotice
+from liftlock.ports import (
+    Adapters,
+    Clock,
+    DatabaseService,
+    Images,
+    Leases,
+    Ledger,
+    Notifier,
+    Platform,
+    WaitNotice,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -55,6 +66,10 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def boottime(self) -> float:
+        # Only Linux has a clock that counts suspend; elsewhere the lease's own margin has to do.
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 @asynccontextmanager
@@ -165,7 +180,9 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         platforms[name] = load("platforms", name).build(context)
         if has("databases", name):
             databases[name] = load("databases", name).build(context)
-    ledger: Ledger = load("ledgers", _ledger_name(project.ledger)).build(context)
+    records = _ledger_name(project.ledger)
+    ledger: Ledger = load("ledgers", records).build(context)
+    leases: Leases = load("leases", records).build(context)
     notifiers: list[Notifier] = [load("notifiers", name).build(context) for name in sorted(project.notify)]
     return Adapters(
         platforms=platforms,
@@ -174,6 +191,7 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         notifiers=notifiers,
         source_code=source_code,
         clock=clock,
+        leases=leases,
     )
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from liftlock import sqlite_file
 from liftlock.errors import LiftlockError, UsageError
-from liftlock.ledgers import sqlite as module
-from liftlock.ledgers.sqlite import MIGRATIONS, SqliteLedger, path_of
+from liftlock.ledgers.sqlite import SqliteLedger
 from liftlock.model import State
+from liftlock.sqlite_file import MIGRATIONS, path_of
 from tests.ledgers.worlds import Ticking, containers, new_deployment, new_intent, observatory, sqlite_world
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +72,7 @@ async def test_a_write_waits_while_another_process_writes(tmp_path: Path) -> Non
 
 
 async def test_a_file_that_stays_busy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BUSY_S", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_S", 0.05)
     async with sqlite_world(tmp_path) as world:
         await world.ledger.account()
         other = sqlite3.connect(tmp_path / "liftlock.db", isolation_level=None)
@@ -131,7 +132,7 @@ async def test_a_half_made_change_is_none(tmp_path: Path) -> None:
 
         await ledger.open_intent(new_intent())
         with pytest.raises(KeyboardInterrupt):
-            await ledger._write(dies, durable=True)
+            await ledger.file.write(dies, durable=True)
         (found,) = await ledger.intents("staging", 10)
         assert found.is_open
 
@@ -179,7 +180,7 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
             )
 
         async def steps() -> int:
-            assert ledger._connection is not None
+            assert ledger.file.connection is not None
             taken = 0
 
             def count() -> int:
@@ -187,16 +188,16 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
                 taken += 1
                 return 0
 
-            ledger._connection.set_progress_handler(count, 10)
+            ledger.file.connection.set_progress_handler(count, 10)
             reading = ledger.read("staging", ["SSO", "ODB"])
             assert set(await reading.newest()) == {"SSO"}
             assert (await reading.recorded())["SSO"].current is not None
             assert len(await reading.open_intents()) == 1
             assert await ledger.intents(None, 1)
             assert await ledger.deployments("staging", "SSO", 1)
-            ledger._connection.set_progress_handler(None, 10)
+            ledger.file.connection.set_progress_handler(None, 10)
             return taken
 
         few = await steps()
-        await ledger._write(fill, durable=False)
+        await ledger.file.write(fill, durable=False)
         assert await steps() <= few + 5

@@ -49,6 +49,9 @@ class Ticking:
         self.time += timedelta(seconds=1)
         return self.time
 
+    def boottime(self) -> float:
+        return self.time.timestamp()
+
 
 def observatory() -> Project:
     """The reference project, with the names that its records have had from before liftlock."""

@@ -1,0 +1,161 @@
+"""Leases with a world behind them, all to be held to the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from liftlock.http import Http
+from liftlock.leases.github import GitHubKeeper
+from liftlock.leases.memory import MemoryKeeper
+from liftlock.leases.numbered import Keeper, NumberedLeases
+from liftlock.leases.sqlite import SqliteKeeper
+from liftlock.sandbox import Cloud
+from liftlock.sandbox.clock import EPOCH
+from liftlock.sandbox.inprocess import InProcess
+from liftlock.sqlite_file import SqliteFile
+
+REPOSITORY = "example/services"
+BASE = "http://127.0.0.1:1"
+TTL_S = 600.0
+REFS = f"/repos/{REPOSITORY}/git"
+
+
+@dataclass
+class Machine:
+    """A machine's clocks: wall time that may be wrong, and time since its start, suspend included."""
+
+    skew: timedelta = timedelta()
+    passed_s: float = 0.0
+    """What passes when a test says so, beside the event loop's own time."""
+    zero: float = field(default_factory=anyio.current_time)
+
+    def now(self) -> datetime:
+        return EPOCH + self.skew + timedelta(seconds=self.boottime())
+
+    def boottime(self) -> float:
+        return anyio.current_time() - self.zero + self.passed_s
+
+
+@dataclass
+class World:
+    """One place where leases are kept, and takers on machines of their own."""
+
+    keeper: Callable[[str, Machine], Keeper]
+    let_pass: Callable[[float], None]
+    """Let time pass for the keeper of leases alone: whoever sleeps meanwhile is suspended."""
+
+    def leases(self, account: str = "anna", machine: Machine | None = None) -> NumberedLeases:
+        """Leases as another process has them."""
+        machine = machine or Machine()
+        return NumberedLeases(self.keeper(account, machine), machine.boottime, ttl_s=TTL_S)
+
+
+@dataclass
+class GitHubWorld(World):
+    cloud: Cloud = field(default_factory=lambda: Cloud(modelled=True))
+    http: Http = field(default=None)  # type: ignore[assignment]
+
+    def requests(self) -> list[tuple[str, str]]:
+        """What was asked of GitHub's git database, as (method, path), and forgotten."""
+        asked = self.cloud.log.since(0, "github")
+        self.cloud.log.clear()
+        return [(entry.method, entry.path.removeprefix(f"{REFS}/")) for entry in asked]
+
+    def fault(self, **rule: Any) -> None:
+        self.cloud.faults.add({"vendor": "github", **rule})
+
+    async def refs(self) -> Mapping[str, str]:
+        """Every ref of leases: names to objects."""
+        found = (await self.http.request("GET", f"{REFS}/matching-refs/liftlock/")).array()
+        return {one["ref"].removeprefix("refs/liftlock/"): one["object"]["sha"] for one in found}
+
+    async def tag(self, name: str) -> dict[str, Any]:
+        sha = (await self.refs())[name]
+        return (await self.http.request("GET", f"{REFS}/tags/{sha}")).object()
+
+
+@asynccontextmanager
+async def github_world() -> AsyncIterator[GitHubWorld]:
+    cloud = Cloud(modelled=True)
+    async with cloud.running():
+        transport = InProcess(cloud)
+        clients: dict[str, Http] = {}
+
+        def http(account: str) -> Http:
+            async def bearer() -> str | None:
+                return f"Bearer {'owner' if account == 'owner' else f'user-{account}'}"
+
+            if account not in clients:
+                clients[account] = Http("github", BASE, authorization=bearer, transport=transport)
+            return clients[account]
+
+        owner = http("owner")
+        world = {"github": {"repositories": [REPOSITORY]}}
+        await owner.request("PUT", "/_sandbox/world", json=world)
+        commit = {"sha": "1" * 40, "parents": [], "message": "A commit", "author": "owner"}
+        await owner.request("PUT", f"/_sandbox/github/{REPOSITORY}/commits", json=[commit])
+
+        def keeper(account: str, machine: Machine) -> Keeper:
+            return GitHubKeeper(lambda: http(account), REPOSITORY, "observatory")
+
+        def let_pass(seconds: float) -> None:
+            clock: Any = cloud.clock
+            clock.epoch += timedelta(seconds=seconds)
+
+        yield GitHubWorld(keeper, let_pass, cloud, owner)
+        for client in clients.values():
+            await client.aclose()
+
+
+@dataclass
+class LocalTime:
+    """The one clock that the users of a file or of a memory share."""
+
+    machine: Machine
+    late_s: float = 0.0
+
+    def now(self) -> datetime:
+        return self.machine.now() + timedelta(seconds=self.late_s)
+
+    def boottime(self) -> float:
+        return self.machine.boottime()
+
+
+@asynccontextmanager
+async def memory_world() -> AsyncIterator[World]:
+    time = LocalTime(Machine())
+    shared = MemoryKeeper(time)
+
+    def keeper(account: str, machine: Machine) -> Keeper:
+        mine = MemoryKeeper(time, account)
+        mine.numbers, mine.written = shared.numbers, shared.written
+        return mine
+
+    def let_pass(seconds: float) -> None:
+        time.late_s += seconds
+
+    yield World(keeper, let_pass)
+
+
+@asynccontextmanager
+async def sqlite_world(folder: Path) -> AsyncIterator[World]:
+    time = LocalTime(Machine())
+    files: list[SqliteFile] = []
+
+    def keeper(account: str, machine: Machine) -> Keeper:
+        files.append(SqliteFile(folder / "liftlock.db"))
+        return SqliteKeeper(files[-1], "observatory", time, account)
+
+    def let_pass(seconds: float) -> None:
+        time.late_s += seconds
+
+    yield World(keeper, let_pass)
+    for file in files:
+        file.close()
