@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,11 +19,13 @@ from tests.sandbox.worlds import COMMITS, DEPLOYMENT, REPO, WORLD, C, file_map
 REF = {"ref": "refs/x/y", "sha": C}
 
 
-def refs(web):
+def refs(web: httpx2.Client) -> Any:
     return web.get("/_sandbox/state").json()["github"]["repositories"]["example/services"]["refs"]
 
 
-def deploy(web, files, config, site="explore-dev"):
+def deploy(
+    web: httpx2.Client, files: dict[str, str], config: dict[str, Any], site: str = "explore-dev"
+) -> Any:
     base = f"/v1beta1/sites/{site}"
     name = web.post(f"{base}/versions", json={"status": "CREATED"}).json()["name"]
     names, blobs = file_map(files)
@@ -33,7 +37,7 @@ def deploy(web, files, config, site="explore-dev"):
     assert web.post(f"{base}/channels/live/releases", params={"versionName": name}).status_code == 200
 
 
-def test_reset_closes_the_tcp_connection_and_applies_nothing(web):
+def test_reset_closes_the_tcp_connection_and_applies_nothing(web: httpx2.Client) -> None:
     web.post("/_sandbox/faults", json={"action": "reset", "vendor": "github", "times": 1})
     with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
         web.post(f"{REPO}/git/refs", json=REF)
@@ -41,7 +45,7 @@ def test_reset_closes_the_tcp_connection_and_applies_nothing(web):
     assert web.post(f"{REPO}/git/refs", json=REF).status_code == 201
 
 
-def test_reset_is_a_reset_on_the_wire(web):
+def test_reset_is_a_reset_on_the_wire(web: httpx2.Client) -> None:
     web.post("/_sandbox/faults", json={"action": "reset", "vendor": "github"})
     with socket.create_connection(("127.0.0.1", web.base_url.port)) as connection:
         connection.sendall(b"GET /user HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer owner\r\n\r\n")
@@ -49,21 +53,21 @@ def test_reset_is_a_reset_on_the_wire(web):
             connection.recv(1)
 
 
-def test_lost_applies_and_closes_the_connection(web):
+def test_lost_applies_and_closes_the_connection(web: httpx2.Client) -> None:
     web.post("/_sandbox/faults", json={"action": "lost", "vendor": "github", "times": 1})
     with pytest.raises((httpx2.ReadError, httpx2.RemoteProtocolError)):
         web.post(f"{REPO}/git/refs", json=REF)
     assert refs(web)["refs/x/y"] == C
 
 
-def test_hang_lasts_until_the_client_leaves(web):
+def test_hang_lasts_until_the_client_leaves(web: httpx2.Client) -> None:
     web.post("/_sandbox/faults", json={"action": "hang", "vendor": "github", "times": 1})
     with pytest.raises(httpx2.ReadTimeout):
         web.post(f"{REPO}/git/refs", json=REF, timeout=0.2)
     assert "refs/x/y" not in refs(web)
 
 
-def test_hanging_request_goes_on_when_its_rule_is_deleted(web):
+def test_hanging_request_goes_on_when_its_rule_is_deleted(web: httpx2.Client) -> None:
     web.post("/_sandbox/faults", json={"action": "hang", "vendor": "github"})
     answers = []
     thread = threading.Thread(target=lambda: answers.append(web.post(f"{REPO}/git/refs", json=REF)))
@@ -76,7 +80,7 @@ def test_hanging_request_goes_on_when_its_rule_is_deleted(web):
     assert answers[0].status_code == 201
 
 
-def test_site_is_served_by_host_and_by_path(web):
+def test_site_is_served_by_host_and_by_path(web: httpx2.Client) -> None:
     config = {
         "rewrites": [{"glob": "**", "path": "/index.html"}],
         "redirects": [{"glob": "/old", "statusCode": 301, "location": "/new"}],
@@ -96,7 +100,7 @@ def test_site_is_served_by_host_and_by_path(web):
         assert again.status_code == 304
 
 
-def test_slack_answers_in_plain_text_and_shows_what_arrived(web):
+def test_slack_answers_in_plain_text_and_shows_what_arrived(web: httpx2.Client) -> None:
     url = "/services/T1/B1/secret"
     answer = web.post(url, json={"text": "first <https://example.invalid/x|the diff> *bold* &lt;b&gt;"})
     assert (answer.status_code, answer.text, answer.headers["content-type"]) == (
@@ -114,7 +118,7 @@ def test_slack_answers_in_plain_text_and_shows_what_arrived(web):
     assert len(web.get("/_sandbox/state").json()["slack"]) == 2
 
 
-def test_index_page_shows_what_is_there(web):
+def test_index_page_shows_what_is_there(web: httpx2.Client) -> None:
     web.post(f"{REPO}/deployments", json=DEPLOYMENT)
     page = web.get("/_sandbox/")
     assert page.headers["content-type"].startswith("text/html")
@@ -122,7 +126,7 @@ def test_index_page_shows_what_is_there(web):
         assert text in page.text
 
 
-def test_request_log_is_numbered_filtered_and_cut(web):
+def test_request_log_is_numbered_filtered_and_cut(web: httpx2.Client) -> None:
     web.post(f"{REPO}/git/blobs", json={"content": "x" * 9000})
     web.post("/services/T/B/X", json={"text": "hello"})
     github = web.get("/_sandbox/requests", params={"vendor": "github"}).json()
@@ -141,28 +145,28 @@ def test_request_log_is_numbered_filtered_and_cut(web):
         ("/_sandbox/none", 404, "error"),
     ],
 )
-def test_errors_have_each_vendors_format(web, path, status, key):
+def test_errors_have_each_vendors_format(web: httpx2.Client, path: str, status: int, key: str) -> None:
     answer = web.get(path)
     assert (answer.status_code, key in answer.json()) == (status, True)
 
 
-def test_bodies_that_are_not_json_are_refused_in_the_vendors_format(web):
+def test_bodies_that_are_not_json_are_refused_in_the_vendors_format(web: httpx2.Client) -> None:
     answer = web.post(f"{REPO}/deployments", content=b"{")
     assert (answer.status_code, answer.json()["message"]) == (400, "Problems parsing JSON")
     assert web.post("/v1beta1/sites/explore-dev/versions", content=b"[]").json()["error"]["code"] == 400
 
 
 @pytest.mark.parametrize("world", [{"gitlab": {}}, {"github": []}, {"github": {"repositories": ["x"]}}])
-def test_wrong_worlds_are_refused(web, world):
+def test_wrong_worlds_are_refused(web: httpx2.Client, world: dict[str, Any]) -> None:
     assert web.put("/_sandbox/world", json=world).status_code == 400
 
 
 @pytest.mark.parametrize("settings", [{"speed": 1}, {"clone_s": "fast"}, {"limits": 1}])
-def test_wrong_settings_are_refused(web, settings):
+def test_wrong_settings_are_refused(web: httpx2.Client, settings: dict[str, Any]) -> None:
     assert web.put("/_sandbox/settings", json=settings).status_code == 400
 
 
-def test_state_survives_a_restart(tmp_path):
+def test_state_survives_a_restart(tmp_path: Path) -> None:
     with served(tmp_path) as web:
         web.put("/_sandbox/world", json=WORLD)
         web.put("/_sandbox/github/example/services/commits", json=COMMITS)
@@ -178,7 +182,7 @@ def test_state_survives_a_restart(tmp_path):
         assert again["id"] > made["id"]
 
 
-def test_program_says_where_it_listens_and_stops_on_sigterm(tmp_path):
+def test_program_says_where_it_listens_and_stops_on_sigterm(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     command = [sys.executable, "-m", "liftlock.sandbox", "--state", str(tmp_path / "state"), "--modelled"]
     process = subprocess.Popen([*command, "--ready-file", str(ready)], stdout=subprocess.PIPE)

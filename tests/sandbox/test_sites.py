@@ -1,5 +1,7 @@
 """What Firebase Hosting would answer to a path, as a pure function of a version."""
 
+from typing import Any
+
 import pytest
 
 from liftlock.sandbox.patterns import match
@@ -31,7 +33,7 @@ FILES = {path: path for path in ("/index.html", "/about.html", "/docs/index.html
         ("/v[0-9]", "/v7", True),
     ],
 )
-def test_globs(glob, path, takes):
+def test_globs(glob: str, path: str, takes: bool) -> None:
     assert bool(match({"glob": glob}, path)) is takes
 
 
@@ -66,12 +68,12 @@ def test_globs(glob, path, takes):
         ),
     ],
 )
-def test_paths(config, path, status, leads_to):
+def test_paths(config: dict[str, Any], path: str, status: int, leads_to: str) -> None:
     found = lookup(config, FILES, path)
     assert (found.status, found.location or found.path) == (status, leads_to)
 
 
-def test_headers_of_every_pattern_that_takes_the_path():
+def test_headers_of_every_pattern_that_takes_the_path() -> None:
     rules = [
         {"glob": "**", "headers": {"X-A": "1"}},
         {"glob": "**/*.js", "headers": {"Cache-Control": "no-store"}},
@@ -91,5 +93,5 @@ def test_headers_of_every_pattern_that_takes_the_path():
         ("/LICENSE", "application/octet-stream"),
     ],
 )
-def test_content_types(path, kind):
+def test_content_types(path: str, kind: str) -> None:
     assert content_type(path) == kind

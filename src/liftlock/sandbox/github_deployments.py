@@ -45,11 +45,9 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         here = repository(request)
         wanted = {k: v for k, v in request.query_params.items() if k in ("sha", "ref", "task", "environment")}
         now = micros_iso(cloud.clock.now())
-        rows = [
-            row
-            for row in reversed(here.deployments.values())
-            if row["listed_at"] <= now and all(row[key] == value for key, value in wanted.items())
-        ]
+        rows = [row for row in reversed(here.deployments.values()) if row["listed_at"] <= now]
+        for key, value in wanted.items():
+            rows = [row for row in rows if row[key] == value]
         origin = address(request)
         return paged(request, rows, lambda row: deployment(origin, here, row))
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from liftlock.sandbox.app import create_app
 from liftlock.sandbox.cloud import Cloud
@@ -23,19 +22,32 @@ from liftlock.sandbox.disturb import RESET
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
-class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1 that offers the `liftlock.reset` extension to the application."""
+def _protocol() -> type[asyncio.Protocol]:
+    """HTTP/1.1 whose requests carry the `liftlock.reset` extension; twice as fast where httptools is."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as Base  # type: ignore[assignment]
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["extensions"] = {RESET: {"abort": self._abort}}
+    class Protocol(Base):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            self.app = self._resettable(self.app)
 
-    def _abort(self) -> None:
-        connection = self.transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-        self.transport.abort()
+        def _resettable(self, app: Any) -> Any:
+            async def offering(scope: Any, receive: Any, send: Any) -> None:
+                scope["extensions"] = {RESET: {"abort": self._abort}}
+                await app(scope, receive, send)
+
+            return offering
+
+        def _abort(self) -> None:
+            connection = self.transport.get_extra_info("socket")
+            if connection is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+            self.transport.abort()
+
+    return Protocol
 
 
 class _Server(uvicorn.Server):
@@ -67,7 +79,7 @@ class SandboxServer:
         cloud.port = self.port
         config = uvicorn.Config(
             create_app(cloud),
-            http=_Protocol,
+            http=_protocol(),
             ws="none",
             loop="asyncio",
             lifespan="on",

@@ -1,6 +1,7 @@
 """A cloud in-process, on trio's virtual clock."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,7 +14,7 @@ from tests.sandbox.worlds import COMMITS, WORLD
 
 
 @pytest.fixture(params=[("trio", {"clock": MockClock(autojump_threshold=0)})], ids=["trio-virtual-clock"])
-def anyio_backend(request):
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
     """These tests run on a clock that jumps over every wait."""
     return request.param
 

@@ -1,8 +1,10 @@
 """Firebase Hosting as clients see it, in-process on a virtual clock."""
 
 import gzip
+from typing import Any
 
 import anyio
+import httpx2
 import pytest
 
 from tests.sandbox.worlds import file_map
@@ -12,7 +14,9 @@ pytestmark = pytest.mark.anyio
 DEV, PROD = "/v1beta1/projects/-/sites/explore-dev", "/v1beta1/sites/explore-prod"
 
 
-async def deploy(client, files, config=None, site=DEV):
+async def deploy(
+    client: httpx2.AsyncClient, files: dict[str, str], config: dict[str, Any] | None = None, site: str = DEV
+) -> Any:
     """Create, populate, upload what is wanted, finalize; gives the version."""
     version = (await client.post(f"{site}/versions", json={"status": "CREATED", "labels": {"a": "b"}})).json()
     names, blobs = file_map(files)
@@ -26,25 +30,27 @@ async def deploy(client, files, config=None, site=DEV):
     return done.json()
 
 
-async def release(client, version, site=DEV, channel="live", **body):
+async def release(
+    client: httpx2.AsyncClient, version: Any, site: str = DEV, channel: str = "live", **body: Any
+) -> Any:
     params = {"versionName": version["name"]} if version else {}
     answer = await client.post(f"{site}/channels/{channel}/releases", params=params, json=body)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-async def live(client, site=DEV):
+async def live(client: httpx2.AsyncClient, site: str = DEV) -> Any:
     return (await client.get(f"{site}/channels/live")).json()
 
 
-async def test_new_site_has_a_live_channel_without_a_release(client):
+async def test_new_site_has_a_live_channel_without_a_release(client: httpx2.AsyncClient) -> None:
     seen = await live(client)
     assert seen["name"] == "sites/explore-dev/channels/live"
     assert "release" not in seen
     assert (await client.get("/_sites/explore-dev/")).status_code == 404
 
 
-async def test_deployed_version_is_live(client):
+async def test_deployed_version_is_live(client: httpx2.AsyncClient) -> None:
     version = await deploy(client, {"/index.html": "<p>one</p>"}, {"cleanUrls": True})
     assert (version["status"], version["fileCount"]) == ("FINALIZED", "1")
     assert int(version["versionBytes"]) == len(gzip.compress(b"<p>one</p>"))
@@ -55,7 +61,7 @@ async def test_deployed_version_is_live(client):
     assert (await client.get("/_sites/explore-dev/")).text == "<p>one</p>"
 
 
-async def test_known_files_are_not_asked_for_again(client):
+async def test_known_files_are_not_asked_for_again(client: httpx2.AsyncClient) -> None:
     await deploy(client, {"/index.html": "one"})
     version = (await client.post(f"{DEV}/versions", json={})).json()
     names, _ = file_map({"/index.html": "one"})
@@ -63,7 +69,7 @@ async def test_known_files_are_not_asked_for_again(client):
     assert "uploadRequiredHashes" not in answer.json()
 
 
-async def test_version_is_not_finalized_before_its_files_are_there(client):
+async def test_version_is_not_finalized_before_its_files_are_there(client: httpx2.AsyncClient) -> None:
     version = (await client.post(f"{DEV}/versions", json={})).json()
     url = f"/v1beta1/{version['name']}"
     names, blobs = file_map({"/a": "a"})
@@ -78,7 +84,7 @@ async def test_version_is_not_finalized_before_its_files_are_there(client):
     assert (await client.post(f"{url}:populateFiles", json={"files": names})).status_code == 400
 
 
-async def test_unknown_configuration_is_refused(client):
+async def test_unknown_configuration_is_refused(client: httpx2.AsyncClient) -> None:
     version = (await client.post(f"{DEV}/versions", json={})).json()
     config = {"rewrites": [{"glob": "**", "destination": "/index.html"}]}
     answer = await client.patch(f"/v1beta1/{version['name']}?updateMask=config", json={"config": config})
@@ -86,7 +92,7 @@ async def test_unknown_configuration_is_refused(client):
     assert "destination" in answer.json()["error"]["message"]
 
 
-async def test_clone_takes_its_time_and_has_the_same_content(client):
+async def test_clone_takes_its_time_and_has_the_same_content(client: httpx2.AsyncClient) -> None:
     source = await deploy(client, {"/index.html": "one", "/x.js": "1"}, {"cleanUrls": True})
     await client.put("/_sandbox/settings", json={"clone_s": 10})
     body = {"sourceVersion": source["name"], "finalize": True}
@@ -107,7 +113,7 @@ async def test_clone_takes_its_time_and_has_the_same_content(client):
     assert state["explore-dev"]["content_hash"] == state["explore-prod"]["content_hash"]
 
 
-async def test_clone_of_nothing_is_refused(client):
+async def test_clone_of_nothing_is_refused(client: httpx2.AsyncClient) -> None:
     body = {"sourceVersion": "sites/explore-dev/versions/none", "finalize": True}
     answer = await client.post(f"{PROD}/versions:clone", json=body)
     assert answer.status_code == 404
@@ -116,7 +122,7 @@ async def test_clone_of_nothing_is_refused(client):
     }
 
 
-async def test_only_finalized_versions_of_the_site_are_released(client):
+async def test_only_finalized_versions_of_the_site_are_released(client: httpx2.AsyncClient) -> None:
     fresh = (await client.post(f"{DEV}/versions", json={})).json()
     url = f"{DEV}/channels/live/releases"
     assert (await client.post(url, params={"versionName": fresh["name"]})).status_code == 400
@@ -124,7 +130,7 @@ async def test_only_finalized_versions_of_the_site_are_released(client):
     assert (await client.post(url, params={"versionName": other["name"]})).status_code == 400
 
 
-async def test_rollback_and_disable(client):
+async def test_rollback_and_disable(client: httpx2.AsyncClient) -> None:
     one, two = [await deploy(client, {"/index.html": text}) for text in ("one", "two")]
     await release(client, one)
     await release(client, two)
@@ -140,7 +146,7 @@ async def test_rollback_and_disable(client):
     assert [row["type"] for row in rest.json()["releases"]] == ["DEPLOY", "DEPLOY"]
 
 
-async def test_preview_channels(client):
+async def test_preview_channels(client: httpx2.AsyncClient) -> None:
     assert (await client.get(f"{DEV}/channels/pr-1")).status_code == 404
     made = await client.post(f"{DEV}/channels", params={"channelId": "pr/1"}, json={"ttl": "604800s"})
     assert made.json()["name"] == "sites/explore-dev/channels/pr-1"
@@ -149,7 +155,7 @@ async def test_preview_channels(client):
     assert "release" not in await live(client)
 
 
-async def test_files_are_paged(client):
+async def test_files_are_paged(client: httpx2.AsyncClient) -> None:
     version = await deploy(client, {f"/{n:02}.txt": str(n) for n in range(5)})
     seen, token = [], None
     while True:
@@ -162,7 +168,7 @@ async def test_files_are_paged(client):
     assert seen == [f"/{n:02}.txt" for n in range(5)]
 
 
-async def test_site_tells_its_project(client):
+async def test_site_tells_its_project(client: httpx2.AsyncClient) -> None:
     site = (await client.get(DEV)).json()
     assert site["name"] == "projects/observatory/sites/explore-dev"
     assert (await client.get("/v1beta1/sites/none")).status_code == 404
@@ -170,6 +176,6 @@ async def test_site_tells_its_project(client):
     assert len(listed) == 2
 
 
-async def test_credentials_are_asked_for_in_googles_words(client):
+async def test_credentials_are_asked_for_in_googles_words(client: httpx2.AsyncClient) -> None:
     answer = await client.get(DEV, headers={"authorization": "Bearer nobody"})
     assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
