@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from liftlock.sandbox.clock import WallClock
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.server import serve
 
@@ -15,7 +16,8 @@ from liftlock.sandbox.server import serve
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; prints one line of JSON when it is ready."""
     options = _parser().parse_args(arguments)
-    cloud = Cloud(options.state, modelled=options.modelled)
+    # Clients of a served cloud live in real time, even when what it does is modelled.
+    cloud = Cloud(options.state, modelled=options.modelled, clock=WallClock())
 
     def ready(port: int) -> None:
         line = json.dumps({"port": port, "pid": os.getpid()})

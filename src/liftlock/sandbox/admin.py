@@ -148,7 +148,6 @@ _REQUEST = ["n", "vendor", "request", "status", "fault"]
 def _apps(state: Document, link: Any) -> list[list[str]]:
     rows = []
     for name, app in _parts(state, "heroku", "apps").items():
-        releases = app.get("releases") or []
         formation = app.get("formation") or []
         processes = ", ".join(
             f"{one.get('type')}&nbsp;&times;&nbsp;{one.get('quantity', 1)}" for one in formation
@@ -156,7 +155,7 @@ def _apps(state: Document, link: Any) -> list[list[str]]:
         images = sorted(
             {str(one.get("image_id") or one.get("docker_image_id") or "")[7:19] for one in formation}
         )
-        version = f"v{releases[-1].get('version')}" if releases else "-"
+        version = f"v{app['current']}" if app.get("current") else "-"
         rows.append([link(name), version, processes or "-", f"<code>{escape(', '.join(images))}</code>"])
     return rows
 
