@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio
 from cyclopts import App, CycloptsError, Parameter
@@ -19,7 +19,12 @@ from liftlock.model import Project
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 
+if TYPE_CHECKING:
+    from liftlock.commands.run import Terms
+    from liftlock.engine.execute import StopRequest
+
 Flag = Parameter(negative="")
+Wait = Annotated[str, Parameter(show_default=True)]
 DEFAULTS = Common()
 
 app = App(
@@ -123,6 +128,7 @@ async def promote(
     accept_drift: Annotated[bool, Flag] = False,
     override: str = "",
     reason: str = "",
+    wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
 ) -> int:
@@ -150,10 +156,13 @@ async def promote(
         A gate to pass although it refuses; needs --reason.
     reason:
         Why the gate is overridden; recorded.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
     events:
         Print events, one JSON document a line, while it runs.
     """
     from liftlock.commands.promote import Conditions, plan_promotion
+    from liftlock.commands.run import Terms
     from liftlock.commands.saved import replan
     from liftlock.planning.document import saved_plan
 
@@ -177,12 +186,17 @@ async def promote(
     overrides = dict(conditions.overrides) | ({"drift": "--accept-drift"} if accept_drift else {})
     return await _plan_and_run(
         common,
+        document.environment if document is not None else target,
         make,
+        Terms(
+            f"promotion from {document.source if document is not None else source}",
+            _seconds(wait),
+            on_failure == "undo",
+            overrides,
+        ),
         yes=yes,
         dry_run=dry_run,
         events=events,
-        undo_on_failure=on_failure == "undo",
-        overrides=overrides,
     )
 
 
@@ -195,6 +209,7 @@ async def rollback(
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
     accept_drift: Annotated[bool, Flag] = False,
+    wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
 ) -> int:
@@ -214,11 +229,14 @@ async def rollback(
         Show the plan and stop.
     accept_drift:
         Overwrite what runs there unrecorded.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
     events:
         Print events, one JSON document a line, while it runs.
     """
     from liftlock.commands.promote import Conditions
     from liftlock.commands.rollback import plan_rollback
+    from liftlock.commands.run import Terms
 
     async def make(project: Project, adapters: Adapters) -> Plan:
         return await plan_rollback(
@@ -226,7 +244,8 @@ async def rollback(
         )
 
     overrides = {"drift": "--accept-drift"} if accept_drift else {}
-    return await _plan_and_run(common, make, yes=yes, dry_run=dry_run, events=events, overrides=overrides)
+    terms = Terms("rollback", _seconds(wait), overrides=overrides)
+    return await _plan_and_run(common, environment, make, terms, yes=yes, dry_run=dry_run, events=events)
 
 
 @app.command
@@ -236,6 +255,7 @@ async def deploy(
     *apps: str,
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
+    wait: Wait = "30m",
     events: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
 ) -> int:
@@ -251,10 +271,13 @@ async def deploy(
         Do not ask.
     dry_run:
         Publish, show the plan, and release nothing.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
     events:
         Print events, one JSON document a line, while it runs.
     """
     from liftlock.commands.deploy import Checkout, first_environment, plan_deploy
+    from liftlock.commands.run import Terms
     from liftlock.source_code import head
     from liftlock.wiring import is_on_loopback
 
@@ -271,12 +294,14 @@ async def deploy(
             project,
             adapters,
             checkout,
-            environment or first_environment(project),
+            place,
             apps,
             lambda name, text: output.aside(f"  {name:<12} {text}"),
         )
 
-    return await _plan_and_run(common, make, yes=yes, dry_run=dry_run, events=events)
+    place = environment or first_environment(common.project())
+    terms = Terms("deploy", _seconds(wait))
+    return await _plan_and_run(common, place, make, terms, yes=yes, dry_run=dry_run, events=events)
 
 
 @app.command
@@ -390,45 +415,47 @@ def demo(
 
 async def _plan_and_run(
     common: Common,
+    environment: str,
     make: Callable[[Project, Adapters], Awaitable[Plan]],
+    terms: Terms,
     *,
     yes: bool,
     dry_run: bool,
     events: bool,
-    undo_on_failure: bool = True,
-    overrides: dict[str, str] | None = None,
 ) -> int:
     """What promote, rollback and deploy share: plan, show, ask, run, tell."""
     from liftlock.cli import plan_view, progress
-    from liftlock.commands.promote import refuse_unless_runnable
-    from liftlock.commands.run import run_plan
-    from liftlock.engine.execute import StopRequest
+    from liftlock.commands.promote import check_names
+    from liftlock.commands.run import run_under_lease
     from liftlock.planning.document import plan_document
     from liftlock.wiring import endpoint_notes
 
     project, output = common.project(), common.output(events=events)
+    check_names(project, (environment,))
+
+    def show(made: Plan) -> None:
+        plan_view.show_plan(output, project, made, endpoint_notes(project))
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
-            made = await make(project, adapters)
-            if dry_run and common.json:
-                output.document(plan_document(made))
-            else:
-                plan_view.show_plan(output, project, made, endpoint_notes(project))
             if dry_run:
+                made = await make(project, adapters)
+                if common.json:
+                    output.document(plan_document(made))
+                else:
+                    show(made)
                 return 1 if made.blocked else 0
-            refuse_unless_runnable(made)
-            if made.changes and not yes:
-                await _ask(made)
-            with progress.view(output, adapters.clock) as show:
-                result = await run_plan(
+            with progress.view(output, adapters.clock) as tell:
+                made, result = await run_under_lease(
                     project,
-                    made,
                     adapters,
-                    emit=show,
+                    environment,
+                    lambda: make(project, adapters),
+                    terms,
+                    show=show,
+                    agree=None if yes else _ask,
+                    emit=tell,
                     stop=stop,
-                    undo_on_failure=undo_on_failure,
-                    overrides=overrides,
                 )
         if common.json:
             output.document(plan_view.result_document(made, result))
@@ -437,6 +464,56 @@ async def _plan_and_run(
         return result.exit_code
 
     return await until_signalled(work, output)
+
+
+@app.command
+async def resume(
+    environment: str,
+    /,
+    *,
+    finish: Annotated[bool, Flag] = False,
+    undo: Annotated[bool, Flag] = False,
+    yes: Annotated[bool, Flag] = False,
+    wait: Wait = "0s",
+    events: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Finish or undo a promotion that was interrupted, from any machine.
+
+    With neither --finish nor --undo it asks; without a terminal it does what the promotion's own
+    --on-failure said.
+
+    Parameters
+    ----------
+    environment:
+        The environment in which it stands open.
+    finish:
+        Do what is left of it. Nothing is released twice, no backup is taken twice.
+    undo:
+        Put back what it switched.
+    yes:
+        Do not ask.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    events:
+        Print events, one JSON document a line, while it runs.
+    """
+    from liftlock.cli.resume import resume_open
+
+    if finish and undo:
+        raise UsageError("--finish and --undo exclude each other.", hint="Choose one.")
+    choice = "finish" if finish else "undo" if undo else ""
+    return await resume_open(common, environment, choice, _seconds(wait), yes=yes, events=events)
+
+
+def _seconds(duration: str) -> float:
+    """A duration of the command line. Raises `UsageError`."""
+    from liftlock.config import duration_s
+
+    try:
+        return duration_s(duration)
+    except ValueError as error:
+        raise UsageError(f"--wait {duration}: {error}", hint="For example: --wait 10m") from error
 
 
 async def _ask(plan: Plan) -> None:

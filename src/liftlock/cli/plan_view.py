@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from rich.padding import Padding
 from rich.table import Table
@@ -10,9 +11,10 @@ from rich.text import Text
 
 from liftlock import wording
 from liftlock.cli.output import Output
+from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
-from liftlock.model import Kind, Known, Project
+from liftlock.model import Intent, Kind, Known, Project
 from liftlock.planning.order import predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan
 
@@ -34,6 +36,8 @@ def heading(plan: Plan) -> str:
             return f"Rollback of {plan.project} in {plan.environment}"
         case Kind.DEPLOY:
             return f"Deploy of {plan.project} to {plan.environment}"
+        case Kind.RECORD:
+            return f"Record of what runs in {plan.environment} of {plan.project}"
 
 
 def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapping[str, list[str]]) -> None:
@@ -196,6 +200,11 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
             output.line(f"                  {result.cause.hint}")
     elif result.interrupted:
         output.line(f"  what happened   {result.interrupted}")
+    _standings(output, result)
+    output.line(f"  next            {_next(plan, result)}")
+
+
+def _standings(output: Output, result: Result) -> None:
     for standing, words in (
         (Standing.UNTOUCHED, "untouched"),
         (Standing.OLD, "as before"),
@@ -207,7 +216,6 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
             output.line(f"  {words:<15} {', '.join(apps)}")
     for note in result.notes:
         output.line(f"  note            {note}")
-    output.line(f"  next            {_next(plan, result)}")
 
 
 def _next(plan: Plan, result: Result) -> str:
@@ -235,5 +243,37 @@ def result_document(plan: Plan, result: Result) -> dict[str, object]:
         "failed_step": result.failed_step or None,
         "cause": result.cause.message if result.cause else result.interrupted or None,
         "hint": result.cause.hint if result.cause else None,
+        "notes": list(result.notes),
+    }
+
+
+def told_intent(intent: Intent, now: datetime) -> str:
+    """One line on a promotion that stands open."""
+    what = origin(intent.kind, intent.source, intent.environment)
+    since = wording.duration((now - intent.created_at).total_seconds())
+    who = f" by {intent.creator}" if intent.creator else ""
+    apps = ", ".join(intent.releases)
+    return f"The {what} ({intent.id}) stands open since {since}{who}: {apps}."
+
+
+def show_undone(output: Output, intent: Intent, result: Result) -> None:
+    """Print how an undo ended, app by app."""
+    style = "bold green" if result.ending is Ending.FAILED else "bold red"
+    what = "undone" if result.ending is Ending.FAILED else str(result.ending)
+    output.line()
+    output.line(
+        f"{intent.id} in {intent.environment}: {what} in {wording.duration(result.elapsed_s)}.", style=style
+    )
+    _standings(output, result)
+
+
+def resume_document(intent: Intent, chosen: str, result: Result) -> dict[str, object]:
+    """How a resume ended, for `--json`."""
+    return {
+        "promotion": intent.id,
+        "environment": intent.environment,
+        "did": chosen,
+        "ending": result.ending.value,
+        "apps": {app: standing.value for app, standing in result.apps.items()},
         "notes": list(result.notes),
     }

@@ -134,7 +134,7 @@ class _Live:
         self._steps: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        # Drawing begins with the run: before it, a question may stand on the terminal.
         return self
 
     def __exit__(
@@ -145,7 +145,8 @@ class _Live:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
-                name = f"{event.kind} to {event.environment}"
+                self._progress.start()
+                name = f"{event.kind} in {event.environment}"
                 self._whole = self._progress.add_task(name, total=event.steps, text="")
             case StepStarted(step, kind, app):
                 if kind not in QUIET:

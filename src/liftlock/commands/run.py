@@ -1,65 +1,154 @@
-"""Run a plan that was shown and agreed to."""
+"""Run a plan under the environment's lease: shown, agreed to, and still true when it begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from uuid import uuid4
 
+import anyio
+
 from liftlock.commands.promote import refuse_unless_runnable
-from liftlock.engine.events import Emit
+from liftlock.engine.events import Emit, Waiting
 from liftlock.engine.execute import StopRequest
-from liftlock.engine.outcome import Result
+from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
-from liftlock.model import Holding, Project
+from liftlock.errors import Busy, LiftlockError
+from liftlock.model import EMPTY, Project
 from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters
+from liftlock.ports import Adapters, Lease, Leases
+from liftlock.tasks import Background, all_at_once
+
+FREE_S = 20.0
+"""How long giving a lease back may take before it is left to run out by itself."""
+FIRST_LOOK_S, LONGEST_LOOK_S = 1.0, 15.0
+"""How often a lease that is waited for is looked at."""
 
 
-class _Unleased:
-    """Stands where a lease will: nobody else is kept out."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a plan is to be run."""
 
-    journal: tuple[Mapping[str, Any], ...] = ()
-
-    def __init__(self, environment: str) -> None:
-        now = datetime.now(UTC)
-        self.holding = Holding(environment, "", "", now, now, 0)
-
-    def lasts_s(self) -> float:
-        return 1e9
-
-    async def renew(self) -> None: ...
-
-    async def write(self, entry: Mapping[str, Any]) -> None: ...
-
-    async def free(self) -> None: ...
+    purpose: str
+    """What the loser of a race is told that the winner does: "promotion from dev"."""
+    wait_s: float = 0.0
+    """How long to wait for a lease that somebody else holds, in seconds."""
+    undo_on_failure: bool = True
+    overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
-async def run_plan(
+async def run_under_lease(
     project: Project,
-    plan: Plan,
     adapters: Adapters,
+    environment: str,
+    make: Callable[[], Awaitable[Plan]],
+    terms: Terms,
     *,
+    show: Callable[[Plan], None],
+    agree: Callable[[Plan], Awaitable[None]] | None,
     emit: Emit,
-    stop: StopRequest | None = None,
-    undo_on_failure: bool = True,
-    overrides: Mapping[str, str] | None = None,
-) -> Result:
-    """Run `plan`. Raises before the first change if it may not run; afterwards the result tells.
+    stop: StopRequest,
+) -> tuple[Plan, Result]:
+    """Make the plan, show it, have it agreed to, and run it while nobody else may change anything.
 
-    A plan without changes is done at once.
+    With `agree`, the plan is made once more under the lease; one that changed since it was shown
+    is shown and asked about again. Without (`--yes`), it is made while the lease is being taken:
+    whoever held it before had given it back by then, and nobody else can have held it since.
+
+    Raises before the first change if the plan may not run; afterwards the result tells.
     """
-    refuse_unless_runnable(plan)
+    if agree is not None:
+        shown = await make()
+        show(shown)
+        refuse_unless_runnable(shown)
+        if not shown.changes:
+            return shown, Result(Ending.SUCCEEDED, {}, 0.0)
+        await agree(shown)
+        async with held(adapters.leases, environment, terms, emit) as lease:
+            plan = await make()
+            if plan.digest != shown.digest:
+                show(plan)
+                refuse_unless_runnable(plan)
+                await agree(plan)
+            return plan, await _run(project, adapters, plan, await lease(), terms, emit, stop)
+    async with held(adapters.leases, environment, terms, emit) as lease:
+        plan = await make()
+        show(plan)
+        refuse_unless_runnable(plan)
+        return plan, await _run(project, adapters, plan, await lease(), terms, emit, stop)
+
+
+async def _run(
+    project: Project,
+    adapters: Adapters,
+    plan: Plan,
+    lease: Lease,
+    terms: Terms,
+    emit: Emit,
+    stop: StopRequest,
+) -> Result:
+    if not plan.changes:
+        return Result(Ending.SUCCEEDED, {}, 0.0)
     run = Run(
         project,
         plan,
         adapters,
         key=uuid4().hex,
-        lease=_Unleased(plan.environment),
+        lease=lease,
         emit=emit,
-        stop=stop or StopRequest(),
-        undo_on_failure=undo_on_failure,
-        overrides=overrides,
+        stop=stop,
+        undo_on_failure=terms.undo_on_failure,
+        overrides=terms.overrides,
     )
     return await run.run()
+
+
+@asynccontextmanager
+async def held(
+    leases: Leases, environment: str, terms: Terms, emit: Emit
+) -> AsyncIterator[Callable[[], Awaitable[Lease]]]:
+    """Begin to take the lease, and give a function that waits for it. It is given back on leaving.
+
+    Taking is never cut off half-way: a lease that was taken without our knowing would keep
+    everybody out until it runs out.
+    """
+    taken: list[Lease] = []
+
+    async def take() -> Lease:
+        taken.append(await _taken(leases, environment, terms, emit))
+        return taken[0]
+
+    try:
+        async with all_at_once() as tasks:
+            lease = Background(tasks, take)
+            yield lease.result
+            await lease.result()
+    finally:
+        with anyio.move_on_after(FREE_S, shield=True):
+            for lease_taken in taken:
+                await _give_back(lease_taken)
+
+
+async def _give_back(lease: Lease) -> None:
+    try:
+        await lease.free()
+    except LiftlockError:
+        # It runs out by itself, and whoever needs it before then is told whose it is.
+        return
+
+
+async def _taken(leases: Leases, environment: str, terms: Terms, emit: Emit) -> Lease:
+    until = anyio.current_time() + terms.wait_s
+    pause_s = FIRST_LOOK_S
+    while True:
+        try:
+            with anyio.CancelScope(shield=True):
+                return await leases.take(environment, terms.purpose)
+        except Busy as busy:
+            left_s = until - anyio.current_time()
+            if left_s <= 0:
+                raise
+            emit(Waiting("lease", min(pause_s, left_s), busy.headline))
+            await anyio.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * 1.5, LONGEST_LOOK_S)

@@ -1,0 +1,68 @@
+"""`liftlock resume`: shows what stands open, asks what to do with it, and does it."""
+
+from __future__ import annotations
+
+import sys
+
+import anyio
+
+from liftlock.cli import plan_view, progress
+from liftlock.cli.session import Common, opened, until_signalled
+from liftlock.commands import resume
+from liftlock.commands.promote import refuse_unless_runnable
+from liftlock.commands.run import Terms, held
+from liftlock.engine.execute import StopRequest
+from liftlock.model import Intent
+from liftlock.wiring import endpoint_notes
+
+
+async def resume_open(
+    common: Common, environment: str, choice: str, wait_s: float, *, yes: bool, events: bool
+) -> int:
+    """Finish or undo what stands open in `environment`; `choice` is "finish", "undo" or "" to ask."""
+    project, output = common.project(), common.output(events=events)
+
+    async def work(stop: StopRequest) -> int:
+        async with opened(project, output) as adapters:
+            intent = await resume.open_promotion(project, adapters, environment)
+            if intent is None:
+                output.line(f"Nothing stands open in {environment}.", style="green")
+                return 0
+            now = adapters.clock.now()
+            output.line(plan_view.told_intent(intent, now), style="bold")
+            chosen = choice or await _choose(intent, yes=yes)
+            terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
+            with progress.view(output, adapters.clock) as tell:
+                async with held(adapters.leases, environment, terms, tell) as lease:
+                    if chosen == "undo":
+                        result = await resume.undo(
+                            project, adapters, intent, lease=await lease(), emit=tell, stop=stop
+                        )
+                        plan_view.show_undone(output, intent, result)
+                    else:
+                        plan = await resume.plan_finish(project, adapters, intent, await lease())
+                        plan_view.show_plan(output, project, plan, endpoint_notes(project))
+                        refuse_unless_runnable(plan)
+                        result = await resume.finish(
+                            project, adapters, intent, plan, lease=await lease(), emit=tell, stop=stop
+                        )
+                        plan_view.show_result(output, plan, result)
+            if common.json:
+                output.document(plan_view.resume_document(intent, chosen, result))
+            return 0 if chosen == "undo" and result.exit_code == 1 else result.exit_code
+
+    return await until_signalled(work, output)
+
+
+async def _choose(intent: Intent, *, yes: bool) -> str:
+    """What a person says; without one, what the promotion's own --on-failure said."""
+    recorded = "undo" if intent.undo_on_failure else "finish"
+    if yes or not sys.stdin.isatty():
+        return recorded
+    sys.stdout.flush()
+    sys.stderr.write(f"Finish it or undo it? [finish/undo; Enter for {recorded}] ")
+    sys.stderr.flush()
+    answer = (await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)).strip().lower()
+    if answer in {"f", "finish"}:
+        return "finish"
+    return "undo" if answer in {"u", "undo"} else recorded
