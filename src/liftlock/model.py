@@ -195,6 +195,9 @@ class Target:
     """A path that must answer 2xx when the app is healthy; "" for none."""
     options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     """What only this platform understands, checked by its own options model."""
+    backup: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """Where its database is and where its backups go, for an app that names them itself: `url`
+    (a reference to a secret) and `folder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +230,8 @@ class App:
     records: Mapping[str, RecordName]
     after: tuple[str, ...] = ()
     backup: bool = False
+    databases: str = ""
+    """The service that backs its databases up, where that is not its platform's own."""
     undo: Undo = Undo.SAFE
     """As it holds for this app: what the file says, else what its kind implies."""
     processes: Mapping[str, ProcessSource] = field(default_factory=lambda: EMPTY)
@@ -360,6 +365,10 @@ class Backup:
     size_bytes: int
     started_at: datetime
     finished_at: datetime
+    gone_at: datetime | None = None
+    """Since when its content is no more: it was deleted, or the service's time for it is over."""
+    earlier_bytes: tuple[int, ...] = field(default=(), compare=False)
+    """With a backup just taken: the sizes of the last ones of its database before it, newest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ on a virtual clock; wall-clock time comes from a `Clock`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from liftlock.model import (
     App,
@@ -142,6 +142,25 @@ class Platform(Protocol):
         ...
 
 
+@runtime_checkable
+class Maintenance(Protocol):
+    """A platform that can keep its apps' users out for a while. Not every platform can."""
+
+    async def maintain(self, target: Target, on: bool) -> bool:
+        """Switch maintenance mode on or off; gives whether it was on before. Safe to repeat."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A backup's content while it is read: a custom-format archive of `pg_dump`."""
+
+    pieces: AsyncIterator[bytes]
+    size_bytes: int
+    checksum: tuple[str, str] = ("", "")
+    """The algorithm, as `hashlib` names it, and the digest in hexadecimal; empty where nobody says."""
+
+
 class DatabaseService(Protocol):
     """A service that holds databases and can back them up."""
 
@@ -156,12 +175,53 @@ class DatabaseService(Protocol):
         """Take a backup and wait until it is complete.
 
         A complete or running backup of it that started at or after `not_before` counts, whoever
-        asked for it. Raises `BackupFailed`.
+        asked for it. `earlier_bytes` of the result is filled in, without a further round trip.
+        Raises `BackupFailed`.
         """
         ...
 
-    async def backups(self, target: Target) -> Sequence[Backup]:
-        """The complete backups of the target's databases, newest first."""
+    async def backups(self, target: Target, *, gone: bool = False) -> Sequence[Backup]:
+        """The complete backups of the target's databases, newest first; with `gone`, those whose
+        content is no more as well, as far as the service still lists them."""
+        ...
+
+    def content(self, database: Database, backup: Backup) -> AbstractAsyncContextManager[Content]:
+        """The content of a backup, to be read piece by piece. Safe to repeat."""
+        ...
+
+    async def restore(self, database: Database, backup: Backup, progress: Progress) -> None:
+        """Make the database what it was when the backup was taken, and wait until that is done.
+
+        Raises `BackupFailed` when the database surely stands as before, and `NeedsPerson` when
+        that cannot be told.
+        """
+        ...
+
+    async def delete(self, database: Database, backup: Backup) -> None:
+        """Delete a backup. Safe to repeat."""
+        ...
+
+    async def address(self, database: Database) -> str:
+        """The database's own address, `postgresql://…`. It holds a secret: never shown."""
+        ...
+
+
+class Scratch(Protocol):
+    """A PostgreSQL database of our own, made for one look at a backup and gone afterwards."""
+
+    where: str
+    """Which server it is on, in words."""
+
+    async def load(self, archive: Path) -> None:
+        """Restore an archive of `pg_dump` into it. Raises `BackupFailed` in the words of `pg_restore`."""
+        ...
+
+    async def tables(self) -> Mapping[str, int]:
+        """The rows of every table in it, by `schema.table`."""
+        ...
+
+    async def tables_at(self, address: str) -> Mapping[str, int]:
+        """The same of another database. Raises `LiftlockError` where it cannot be reached or read."""
         ...
 
 
@@ -408,11 +468,15 @@ class Adapters:
     platforms: Mapping[str, Platform]
     ledger: Ledger
     databases: Mapping[str, DatabaseService]
-    """By platform: the service that holds the databases of the apps there."""
+    """By name: a platform's own has the platform's name."""
     notifiers: Sequence[Notifier]
     source_code: SourceCode
     clock: Clock
     leases: Leases
+
+    def databases_of(self, app: App) -> DatabaseService | None:
+        """The service that backs up an app's databases; None where there is none for its platform."""
+        return self.databases.get(app.databases or app.platform)
 
 
 WaitNotice = Callable[[str, float, str], None]

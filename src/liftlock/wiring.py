@@ -180,6 +180,8 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         platforms[name] = load("platforms", name).build(context)
         if has("databases", name):
             databases[name] = load("databases", name).build(context)
+    for name in sorted({app.databases for app in project.apps.values()} - databases.keys() - {""}):
+        databases[name] = load("databases", name).build(context)
     records = _ledger_name(project.ledger)
     ledger: Ledger = load("ledgers", records).build(context)
     leases: Leases = load("leases", records).build(context)

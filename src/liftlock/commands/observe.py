@@ -192,9 +192,10 @@ class _Look:
         return _Found(Wanted(release, deployment, notes=notes), located)
 
     async def _databases(self) -> Sequence[Database]:
-        if not self._app.backup:
+        service = self._adapters.databases_of(self._app)
+        if not self._app.backup or service is None:
             return ()
-        return await self._adapters.databases[self._app.platform].databases(self._target)
+        return await service.databases(self._target)
 
     async def _confirmed(self, target: Target, first: Running, expected: Sequence[Release]) -> Running:
         """What runs; asked again with what may run there if the platform could not tell without."""
