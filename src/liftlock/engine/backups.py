@@ -1,12 +1,31 @@
-"""Finished backups in the lease's journal: what a resumed run finds and does not take again."""
+"""Finished backups: whether one is worth counting on, and how it is kept in the lease's journal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from statistics import median
 from typing import Any
 
+from liftlock import wording
 from liftlock.model import Backup, Intent
+
+COMPARED = 5
+"""With how many of the last backups of its database a new one's size is compared."""
+COLLAPSE = 0.5
+"""Below this part of their median size it has collapsed."""
+SIZE_OVERRIDE = "backup-size"
+"""What `--override` calls the comparison."""
+
+
+def collapse(backup: Backup) -> str:
+    """How far a backup's size fell below what its database's last ones had, in words; "" when it did not."""
+    earlier = backup.earlier_bytes[:COMPARED]
+    if not earlier or backup.size_bytes >= COLLAPSE * median(earlier):
+        return ""
+    usual = wording.size(round(median(earlier)))
+    before = f"the last one has {usual}" if len(earlier) == 1 else f"the last {len(earlier)} have {usual}"
+    return f"it has {wording.size(backup.size_bytes)}, and {before}"
 
 
 def journal_entry(intent: Intent, backups: Sequence[Backup]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import anyio
 
 from liftlock import wording
 from liftlock.engine.announce import announcement, app_lines, origin
-from liftlock.engine.backups import journal_entry
+from liftlock.engine.backups import SIZE_OVERRIDE, collapse, journal_entry
 from liftlock.engine.events import Emit, RunFinished, RunStarted
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
 from liftlock.engine.guard import Guard
@@ -72,7 +72,7 @@ class Run:
         self._emit = emit
         self._stop = stop
         self._undo_on_failure = undo_on_failure
-        self._overrides = overrides or {}
+        self._overrides = overrides or (intent.overrides if intent else {})
         self._intent = intent
         self._resumed = intent
         self._guard = Guard(lease, stop)
@@ -184,15 +184,25 @@ class Run:
 
     async def _back_up(self, database_id: str, progress: Progress) -> str:
         database = next(d for d in self._plan.databases if d.id == database_id)
-        service = self._adapters.databases[self._project.apps[database.app].platform]
+        service = self._adapters.databases_of(self._project.apps[database.app])
+        if service is None:
+            raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
         backup = await service.capture(database, self._plan.observed_at, progress)
         if backup.size_bytes <= 0:
             raise BackupFailed(
                 f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
                 hint="Nothing was switched. Take a backup by hand and look at it before trying again.",
             )
+        fell = collapse(backup)
+        if fell and not self._overrides.get(SIZE_OVERRIDE):
+            raise BackupFailed(
+                f"Backup {backup.id} of {database.app} in {database.environment} is complete, and {fell}: "
+                "data may have been lost before it was taken.",
+                hint="Nothing was switched. Look at the database. To go on all the same, recorded with your "
+                f"reason: --override {SIZE_OVERRIDE} --reason TEXT",
+            )
         self._backups[database_id] = backup
-        return f"{backup.id}, {wording.size(backup.size_bytes)}"
+        return f"{backup.id}, {wording.size(backup.size_bytes)}{f' (overridden: {fell})' if fell else ''}"
 
     async def _journal(self) -> str:
         """Write down which backups count, before anything is switched: a resume takes no second ones."""

@@ -109,6 +109,15 @@ class HerokuApp:
         answer = await self._http.request("GET", self._path, headers=ACCEPT)
         return optional(answer.object(), "web_url", str) or ""
 
+    async def in_maintenance(self) -> bool:
+        """Whether web requests get Heroku's maintenance page. Safe to repeat."""
+        answer = await self._http.request("GET", self._path, headers=ACCEPT)
+        return field(answer.object(), "maintenance", bool)
+
+    async def maintain(self, on: bool) -> None:
+        """Switch the maintenance page on or off. Safe to repeat."""
+        await self._http.request("PATCH", self._path, json={"maintenance": on}, headers=ACCEPT, repeat=True)
+
     async def update(self, updates: Sequence[Mapping[str, Any]]) -> Formation:
         """Release images for several process types in one call. Not repeated here: see `switch`."""
         answer = await self._http.request(

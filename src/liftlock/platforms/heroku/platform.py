@@ -9,6 +9,7 @@ from pathlib import Path
 from liftlock.errors import ReleaseFailed
 from liftlock.model import App, Artifacts, ImageId, Known, Located, Missing, Release, Running, Target
 from liftlock.platforms.heroku import observe
+from liftlock.platforms.heroku.api import HerokuApp
 from liftlock.platforms.heroku.artifacts import Shelf, complete
 from liftlock.platforms.heroku.observe import Watch
 from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
@@ -80,6 +81,14 @@ class Heroku:
     async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
         """See `ports.Platform`."""
         return await self._shelf.publish(app, commit, checkout, progress)
+
+    async def maintain(self, target: Target, on: bool) -> bool:
+        """See `ports.Maintenance`. Web requests are answered by Heroku's page; other processes run on."""
+        app = HerokuApp(self._context, target.name)
+        before = await app.in_maintenance()
+        if before != on:
+            await app.maintain(on)
+        return before
 
     def _settling(
         self, target: Target, artifacts: Artifacts, switched: Switched, progress: Progress
