@@ -1,6 +1,8 @@
-"""Sizes and lengths of time, as people say them."""
+"""Sizes, lengths of time and moments, as people say them."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 
 def size(size_bytes: int) -> str:
@@ -21,3 +23,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(time: datetime) -> str:
+    """2026-11-22 21:04:05 UTC, wherever its reader is."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from liftlock.errors import Busy, LeaseLost, LiftlockError
 from liftlock.model import Holding
+from liftlock.wording import moment
 
 FORMAT = 1
 MARGIN_S = 60.0
@@ -138,7 +139,7 @@ def busy(holding: Holding) -> Busy:
     """What the loser is told."""
     return Busy(
         f"{holding.holder} holds {holding.environment} for {holding.purpose}, since "
-        f"{told(holding.since)}, until {told(holding.until)} unless it is renewed.",
+        f"{moment(holding.since)}, until {moment(holding.until)} unless it is renewed.",
         hint="Nothing was changed. To wait for it: --wait 10m. If nobody is at work there any more: "
         f"liftlock lease break {holding.environment} --reason TEXT",
     )
@@ -161,20 +162,17 @@ def lost(environment: str, after: Written | None) -> LeaseLost:
         )
     record = after.record
     if record.standing is Standing.BROKEN:
-        what = f"was broken by {after.writer} at {told(after.at)}: {record.reason}"
+        what = f"was broken by {after.writer} at {moment(after.at)}: {record.reason}"
     elif record.standing is Standing.FREE:
         what = "ran out, and others have held it since"
     else:
-        what = f"ran out, and {after.writer} took it at {told(record.since or after.at)} for {record.purpose}"
+        what = (
+            f"ran out, and {after.writer} took it at {moment(record.since or after.at)} for {record.purpose}"
+        )
     return LeaseLost(
         f"The lease on {environment} {what}.",
         hint=f"Nothing new was begun. See who holds it with: liftlock lease show {environment}",
     )
-
-
-def told(moment: datetime) -> str:
-    """A moment as people read it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _chain(journal: Sequence[Mapping[str, Any]]) -> Sequence[str]:
@@ -189,7 +187,7 @@ def _chain(journal: Sequence[Mapping[str, Any]]) -> Sequence[str]:
 
 
 def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return moment
+    return time
