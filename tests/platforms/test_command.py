@@ -19,6 +19,7 @@ from liftlock.errors import NotHealthy, ReleaseFailed, UsageError
 from liftlock.model import (
     EMPTY,
     App,
+    Check,
     Commit,
     CommitId,
     Known,
@@ -29,7 +30,8 @@ from liftlock.model import (
     Target,
     Unknown,
 )
-from liftlock.platforms.command import Command, run
+from liftlock.platforms.command import Command
+from liftlock.programs import run
 from tests.platforms.world import COMMIT, context_of, project_of
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +62,9 @@ class Source:
 
     async def commit(self, repository: str, sha: str) -> Commit | None:
         return Commit(sha) if (repository, sha) == ("example/explore", COMMIT) else None
+
+    async def checks(self, repository: str, sha: str) -> list[Check]:
+        return []
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return ""

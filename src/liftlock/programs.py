@@ -1,0 +1,120 @@
+"""Runs other people's programs: argument lists, never a shell; a time limit; secrets out of their output."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+
+import anyio
+from anyio.abc import Process
+
+from liftlock.http import redact
+from liftlock.model import EMPTY
+
+TIME_LIMIT_S = 600.0
+KEPT_LINES = 200
+PASSED_ON = ("PATH", "HOME", "LANG")
+"""The variables that every program needs."""
+_SHOWN_LINES = 20
+_LONGEST_LINE = 2000
+_LONGEST_REST = 256 * 1024
+_GRACE_S = 5.0
+"""Between the request to end and the kill of a program that ran out of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended: its exit code (None: out of time) and its last lines, secrets taken out."""
+
+    exit_code: int | None
+    lines: tuple[str, ...]
+
+    @property
+    def tail(self) -> str:
+        return "".join(f"\n    {line}" for line in self.lines[-_SHOWN_LINES:])
+
+
+async def run(
+    argv: Sequence[str],
+    folder: Path,
+    variables: Mapping[str, str] = EMPTY,
+    limit_s: float = TIME_LIMIT_S,
+    secrets: Sequence[str] = (),
+) -> Outcome:
+    """Run a program to its end; one that runs out of time, or is no longer waited for, is killed
+    with everything that it started. A program that cannot be started ends with exit code 127.
+    """
+    hidden = [line for secret in secrets for line in (secret, *secret.splitlines())]
+    output = _Output(hidden)
+    try:
+        process = await anyio.open_process(
+            argv,
+            cwd=folder,
+            env=variables,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return Outcome(127, (f"{argv[0]}: {error.strerror or error}",))
+    async with process:
+        try:
+            with anyio.move_on_after(limit_s) as limit:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(output.read, process)
+                    await process.wait()
+                    tasks.cancel_scope.deadline = anyio.current_time() + _GRACE_S
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end_group(process)
+    exit_code = None if limit.cancelled_caught else process.returncode
+    return Outcome(exit_code, output.lines())
+
+
+async def _end_group(process: Process) -> None:
+    """Ask the process and all that it started to end, and kill what has not after some seconds."""
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        with anyio.move_on_after(_GRACE_S):
+            await process.wait()
+    _signal(process, signal.SIGKILL)  # also what outlived it, and would hold its output open
+    await process.wait()
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+class _Output:
+    """The last lines of a program's output, whole lines only, so that no secret is cut in two."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._rest = b""
+
+    async def read(self, process: Process) -> None:
+        if process.stdout is None:
+            return
+        async for chunk in process.stdout:
+            *whole, self._rest = (self._rest + chunk).split(b"\n")
+            if len(self._rest) > _LONGEST_REST:
+                whole, self._rest = [*whole, self._rest], b""
+            self._lines.extend(self._clean(line) for line in whole)
+
+    def lines(self) -> tuple[str, ...]:
+        if self._rest:
+            self._lines.append(self._clean(self._rest))
+            self._rest = b""
+        return tuple(line for line in self._lines if line)
+
+    def _clean(self, line: bytes) -> str:
+        return redact(line.decode(errors="replace").rstrip(), self._secrets)[:_LONGEST_LINE]
