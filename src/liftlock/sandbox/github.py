@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from liftlock.sandbox import github_commits, github_deployments, github_git
+from liftlock.sandbox import github_checks, github_commits, github_deployments, github_git
 from liftlock.sandbox.answers import Json, Refusal, body_object, login_of
 from liftlock.sandbox.clock import from_iso, seconds_iso
 from liftlock.sandbox.cloud import Cloud
@@ -126,7 +126,7 @@ def observe(cloud: Cloud) -> Document:
 
 
 def administration(cloud: Cloud) -> list[BaseRoute]:
-    """Putting commits and tarballs, as a push would."""
+    """Putting commits and tarballs, as a push would, and what pipelines said of commits."""
     base = "/_sandbox/github/{owner}/{repo}"
 
     async def put_commits(request: Request) -> Response:
@@ -152,6 +152,7 @@ def administration(cloud: Cloud) -> list[BaseRoute]:
         return Json({"sha": sha, "size": len(content)})
 
     return [
+        *github_checks.administration(cloud),
         Route(base + "/commits", put_commits, methods=["PUT"]),
         Route(base + "/tarballs/{sha}", put_tarball, methods=["PUT"]),
     ]

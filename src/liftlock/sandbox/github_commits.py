@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from liftlock.sandbox.answers import Json, body_object, login_of
 from liftlock.sandbox.clock import seconds_iso
 from liftlock.sandbox.cloud import Cloud
+from liftlock.sandbox.github_checks import check_run
 from liftlock.sandbox.github_repository import Repository, find, git_name, invalid, refuse
 from liftlock.sandbox.github_shapes import address, commit, node_id, page_of, paged, user
 from liftlock.sandbox.store import Document
@@ -83,23 +84,30 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         states = {row["state"] for row in rows}
         bad = states & {"error", "failure"}
         state = "failure" if bad else "pending" if "pending" in states or not rows else "success"
+        shown, headers = page_of(request, rows)
         origin = address(request)
         api = f"{origin}/repos/{here.full_name}"
         shape = {
             "state": state,
-            "statuses": [_context(origin, here, sha, row) for row in rows],
+            "statuses": [_context(origin, here, sha, row) for row in shown],
             "sha": sha,
             "total_count": len(rows),
             "repository": _minimal(origin, here),
             "commit_url": f"{api}/commits/{sha}",
             "url": f"{api}/commits/{sha}/status",
         }
-        return Json(shape)
+        return Json(shape, headers=headers)
 
     async def check_runs(request: Request) -> Response:
         here = repository(request)
-        here.commit(request.path_params["ref"])
-        return Json({"total_count": 0, "check_runs": []})
+        sha = here.commit(request.path_params["ref"])
+        rows = (here.check_runs.get(sha) or {"rows": []})["rows"]
+        wanted = request.query_params.get("check_name")
+        rows = [row for row in rows if wanted in (None, row["name"])]
+        shown, headers = page_of(request, rows)
+        origin = address(request)
+        shapes = [check_run(origin, here, sha, row) for row in shown]
+        return Json({"total_count": len(rows), "check_runs": shapes}, headers=headers)
 
     async def tarball(request: Request) -> Response:
         here = repository(request)

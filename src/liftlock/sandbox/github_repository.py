@@ -47,6 +47,7 @@ class Repository:
         self.deployments = cloud.store.table(f"github.deployments:{key}")
         self.statuses = cloud.store.table(f"github.statuses:{key}")
         self.contexts = cloud.store.table(f"github.contexts:{key}")
+        self.check_runs = cloud.store.table(f"github.check_runs:{key}")
         self.environments = cloud.store.table(f"github.environments:{key}")
         self.tarballs = cloud.store.table(f"github.tarballs:{key}")
 
