@@ -19,6 +19,7 @@ from liftlock.errors import LeaseLost, LiftlockError, NotHealthy, ReleaseFailed
 from liftlock.model import (
     App,
     Backup,
+    Check,
     Commit,
     Database,
     Deployment,
@@ -262,6 +263,9 @@ class NoSourceCode:
 
     async def commit(self, repository: str, sha: str) -> Commit | None:
         return None
+
+    async def checks(self, repository: str, sha: str) -> Sequence[Check]:
+        raise LiftlockError(f"{repository} has no commit {sha}.")
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return f"https://github.example/{repository}/compare/{base}...{head}"

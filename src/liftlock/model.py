@@ -238,15 +238,28 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
+class GateCommand:
+    """A program of the team's own that says, by exiting with 0, that a plan may run."""
+
+    run: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    """The environment variables that it is given, by name."""
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Gates:
-    """The conditions on plans into an environment, as configured."""
+    """The conditions on plans into an environment, as configured; what is falsy is no condition."""
 
     approvals: int = 0
     soak_s: float = 0.0
     window: str = ""
-
-    def __bool__(self) -> bool:
-        return bool(self.approvals or self.soak_s or self.window)
+    freeze: tuple[str, ...] = ()
+    checks: tuple[str, ...] | bool = False
+    """The checks that must be green on every commit; True for every check that there is."""
+    source_healthy: bool = False
+    backup_age_s: float = 0.0
+    command: GateCommand | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +313,8 @@ class Kind(StrEnum):
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     DEPLOY = "deploy"
+    RECORD = "record"
+    """Nothing is switched: what runs already is written into the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,3 +465,29 @@ class Commit:
     author: str = ""
     authored_at: datetime | None = None
     url: str = ""
+
+
+class CheckState(StrEnum):
+    """What a check said of a commit."""
+
+    GREEN = "green"
+    PENDING = "pending"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a commit: a job of a pipeline, or a status that some tool wrote."""
+
+    name: str
+    state: CheckState
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody's yes to one plan, as the ledger authenticated them."""
+
+    account: str
+    at: datetime
+    expires_at: datetime

@@ -17,8 +17,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from liftlock.model import (
     App,
+    Approval,
     Artifacts,
     Backup,
+    Check,
     Commit,
     Database,
     Deployment,
@@ -275,6 +277,13 @@ class SourceCode(Protocol):
         """What is known of a commit; None when it is not found."""
         ...
 
+    async def checks(self, repository: str, sha: str) -> Sequence[Check]:
+        """What every check says of a commit, the newest word of each.
+
+        Raises `NotFound` when the repository does not have the commit.
+        """
+        ...
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         """A page that shows what lies between two commits; "" when there is none."""
         ...
@@ -377,6 +386,14 @@ class Ledger(Protocol):
 
     async def account(self) -> str:
         """Who we are to the ledger. Proves that the credential works."""
+        ...
+
+    async def approve(self, environment: str, plan_digest: str, expires_at: datetime) -> Approval:
+        """Approve a plan, as the account that the ledger knows us by."""
+        ...
+
+    async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
+        """Every approval of that plan, the expired ones too, newest first."""
         ...
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +25,8 @@ import anyio.to_thread
 
 from liftlock.errors import Conflict, LiftlockError, NotFound
 from liftlock.http import Http, field, optional
-from liftlock.model import Commit
+from liftlock.model import Check, CheckState, Commit
+from liftlock.together import together
 
 MAX_FILES = 500_000
 MAX_BYTES = 4 * 1024**3
@@ -33,6 +34,9 @@ MAX_BYTES = 4 * 1024**3
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ORIGIN = re.compile(r"(?:[^@/\s]+@)?[^:/\s]+:(?P<path>[^:\s]+)")
+_NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+_GREEN = {"success", "neutral", "skipped"}
+"""The conclusions that GitHub itself lets a required check pass with."""
 _FORMAT = "%H%x00%s%x00%an%x00%aI"
 
 
@@ -133,6 +137,33 @@ class GitHubCommits:
             url=optional(payload, "html_url", str) or "",
         )
 
+    async def checks(self, repository: str, sha: str) -> Sequence[Check]:
+        """What every check run and every commit status says, the newest word of each.
+
+        Source: GitHub REST, "List check runs for a Git reference" (of each, the latest, as it is by
+        default) and "Get the combined status for a specific reference".
+        """
+        commit = f"/repos/{quote(repository)}/commits/{quote(sha, safe='')}"
+        runs, statuses = await together(
+            lambda: self._all(f"{commit}/check-runs", "check_runs"),
+            lambda: self._all(f"{commit}/status", "statuses"),
+        )
+        return [*map(_check_run, runs), *map(_commit_status, statuses)]
+
+    async def _all(self, path: str, name: str) -> list[Mapping[str, Any]]:
+        """The entries of every page of a listing that GitHub wraps in an object."""
+        found: list[Mapping[str, Any]] = []
+        following = f"{path}?per_page=100"
+        while following:
+            answer = await self._http().request("GET", following)
+            entries = field(answer.object(), name, list)
+            if not all(isinstance(entry, dict) for entry in entries):
+                raise answer.bad(f"lists something that is not an object as {name!r}")
+            found += entries
+            link = _NEXT.search(answer.headers.get("link", ""))
+            following = link[1] if link else ""
+        return found
+
     async def export(self, repository: str, sha: str, folder: Path) -> None:
         """Unpack the files of a commit into an empty folder, without GitHub's top folder.
 
@@ -166,6 +197,9 @@ class Commits:
             return await self._local.commit(sha)
         return await self._github.commit(repository, sha) if repository and sha else None
 
+    async def checks(self, repository: str, sha: str) -> Sequence[Check]:
+        return await self._github.checks(repository, sha)
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         if not (repository and base and head) or base == head:
             return ""
@@ -195,6 +229,20 @@ class Commits:
             return await self._local.has(sha)
         except LiftlockError:  # no git: GitHub has it all
             return False
+
+
+def _check_run(payload: Mapping[str, Any]) -> Check:
+    name, url = field(payload, "name", str), optional(payload, "html_url", str) or ""
+    if field(payload, "status", str) != "completed":
+        return Check(name, CheckState.PENDING, url)
+    is_green = optional(payload, "conclusion", str) in _GREEN
+    return Check(name, CheckState.GREEN if is_green else CheckState.FAILED, url)
+
+
+def _commit_status(payload: Mapping[str, Any]) -> Check:
+    states = {"success": CheckState.GREEN, "pending": CheckState.PENDING}
+    state = states.get(field(payload, "state", str), CheckState.FAILED)
+    return Check(field(payload, "context", str), state, optional(payload, "target_url", str) or "")
 
 
 async def head(path: Path) -> Head:

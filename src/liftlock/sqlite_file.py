@@ -66,6 +66,15 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        """
+        CREATE TABLE approvals (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, environment TEXT NOT NULL,
+            plan TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL, expires_at TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX approvals_of_plan ON approvals (project, environment, plan, id)",
+    ),
 )
 """What takes a file from each version of its layout to the next; `user_version` counts them.
 

@@ -31,9 +31,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def judged(text: str) -> Verdict:
     now = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)  # a Wednesday
-    (verdict,) = judge(
-        Gates(window=text), apps=(), drifted={}, now=now, approvals=0, accept_drift=False, overrides={}
-    )
+    (verdict,) = judge(Gates(window=text), apps=(), drifted={}, now=now)
     return verdict
 
 

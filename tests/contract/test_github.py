@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from liftlock.model import Backup, ImageId, Kind, Release, State
+from liftlock.model import Backup, CheckState, ImageId, Kind, Release, State
 from liftlock.ports import NewDeployment, NewIntent
 from tests.contract.conftest import COMMITS, Stage
 
@@ -69,6 +69,25 @@ async def test_commits_are_read_as_github_describes_them(stage: Stage) -> None:
     assert commit.subject == "Change 1"
     assert await source_code.commit("example/services", "f" * 40) is None
     await source_code.compare_url("example/services", COMMITS[0], COMMITS[2])
+
+
+async def test_checks_and_approvals_are_as_github_describes_them(stage: Stage) -> None:
+    checks = [{"name": "test", "conclusion": "success"}, {"name": "lint", "status": "in_progress"}]
+    path = f"/_sandbox/github/example/services/checks/{COMMITS[1]}"
+    assert (await stage.client.put(path, json=checks)).status_code == 200
+    await stage.client.post(
+        f"/repos/example/services/statuses/{COMMITS[1]}",
+        json={"state": "failure", "context": "ci/audit"},
+        headers={"authorization": "Bearer owner"},
+    )
+    found = await stage.adapters.source_code.checks("example/services", COMMITS[1])
+    assert {check.name: check.state for check in found} == {
+        "test": CheckState.GREEN,
+        "lint": CheckState.PENDING,
+        "ci/audit": CheckState.FAILED,
+    }
+    approval = await stage.adapters.ledger.approve("staging", "d" * 64, AT)
+    assert await stage.adapters.ledger.approvals("staging", "d" * 64) == [approval]
 
 
 @pytest.mark.parametrize(

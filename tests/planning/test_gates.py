@@ -6,18 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from liftlock.model import Gates
-from liftlock.planning.gates import judge
+from liftlock.model import Approval, Gates
+from liftlock.planning.gates import Facts, judge
 from liftlock.planning.plan import Action, AppPlan, Verdict
 from tests.doubles import START, deployment, release
 
 
-def verdict_of(gates: Gates, now: datetime, approvals: int = 0) -> Verdict:
+def verdict_of(gates: Gates, now: datetime, facts: Facts | None = None) -> Verdict:
     new = release("ODB", "b")
     app = AppPlan("ODB", Action.RELEASE, "", new, source_deployment=deployment("ODB", "dev", new, 0))
-    (verdict,) = judge(
-        gates, apps=[app], drifted={}, now=now, approvals=approvals, accept_drift=False, overrides={}
-    )
+    (verdict,) = judge(gates, apps=[app], drifted={}, now=now, facts=facts)
     return verdict
 
 
@@ -57,7 +55,8 @@ def test_a_window_may_go_over_midnight() -> None:
 
 def test_approvals_that_nobody_gave_refuse() -> None:
     assert not verdict_of(Gates(approvals=1), START).holds
-    assert verdict_of(Gates(approvals=1), START, approvals=1).holds
+    given = Approval("alice", START, START + timedelta(hours=24))
+    assert verdict_of(Gates(approvals=1), START, Facts(approvals=[given])).holds
 
 
 def test_an_overridden_gate_holds_and_keeps_the_reason() -> None:
@@ -66,8 +65,6 @@ def test_an_overridden_gate_holds_and_keeps_the_reason() -> None:
         apps=[],
         drifted={},
         now=START,
-        approvals=0,
-        accept_drift=False,
         overrides={"approvals": "hotfix"},
     )[0]
     assert (verdict.holds, verdict.passed, verdict.overridden) == (True, False, "hotfix")

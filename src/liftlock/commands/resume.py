@@ -16,6 +16,7 @@ from liftlock.engine.revert import undo_intent
 from liftlock.engine.run import Run
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Intent, Missing, Project, State
+from liftlock.planning.gates import GATES
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import Wanted
 from liftlock.planning.plan import Plan
@@ -50,7 +51,7 @@ async def plan_finish(project: Project, adapters: Adapters, intent: Intent, leas
         environment=intent.environment,
         source=intent.source,
         accept_drift=True,
-        overrides=dict.fromkeys(("approvals", "soak", "window"), f"given when {intent.id} began"),
+        overrides=dict.fromkeys(GATES, f"judged when {intent.id} began"),
         reverts=intent.reverts,
         backed_up=[b.database for b in journaled_backups(intent, lease.journal)],
     )

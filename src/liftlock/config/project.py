@@ -10,9 +10,9 @@ from typing import Any
 
 from liftlock.config.draft import Draft
 from liftlock.config.naming import fill, platforms_of, record_name, target_name, vendor_names
-from liftlock.config.schema import ENDPOINTS, AppTable, CommandTable, File
+from liftlock.config.schema import ENDPOINTS, AppTable, CommandTable, File, GatesTable
 from liftlock.config.values import Mistake, duration_s, endpoint
-from liftlock.model import App, Environment, Gates, ProcessSource, Project, Target, Undo
+from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, Project, Target, Undo
 
 
 def build(file: File, endpoints: Mapping[str, str], added_platforms: frozenset[str], root: str) -> Project:
@@ -65,8 +65,28 @@ def _upwards(file: File) -> list[str]:
 
 def _environment(file: File, name: str) -> Environment:
     table = file.environments[name]
-    gates = Gates(table.gates.approvals, duration_s(table.gates.soak), table.gates.window)
-    return Environment(name, tuple(table.promotes_from), vendor_names(name, table), gates)
+    names = vendor_names(name, table)
+    return Environment(name, tuple(table.promotes_from), names, _gates(table.gates, name, names))
+
+
+def _gates(table: GatesTable, environment: str, vendors: Mapping[str, str]) -> Gates:
+    command = None
+    if table.command:
+        command = GateCommand(
+            run=tuple(fill(each, environment, vendors) for each in table.command.run),
+            env=tuple(table.command.env),
+            timeout_s=duration_s(table.command.timeout),
+        )
+    return Gates(
+        approvals=table.approvals,
+        soak_s=duration_s(table.soak),
+        window=table.window,
+        freeze=tuple(table.freeze),
+        checks=table.checks if isinstance(table.checks, bool) else tuple(table.checks),
+        source_healthy=table.source_healthy,
+        backup_age_s=duration_s(table.backup_age),
+        command=command,
+    )
 
 
 def _app(

@@ -39,6 +39,7 @@ Registry = Annotated[str, *_text(values.registry, f"^{values.REGISTRY}$")]
 Image = Annotated[str, *_text(values.image, f"^{values.IMAGE}$")]
 Duration = Annotated[str, *_text(values.duration, f"^{values.DURATION}$")]
 Window = Annotated[str, *_text(windows.window)]
+Freeze = Annotated[str, *_text(windows.freeze)]
 HealthPath = Annotated[str, *_text(values.health_path, f"^{values.HEALTH}$")]
 RelativePath = Annotated[str, *_text(values.relative_path, "^[^/]")]
 Filled = Annotated[str, *_text(values.not_empty)]
@@ -58,6 +59,23 @@ Names = Annotated[
             "anyOf": [
                 {"type": "string", "pattern": r"\S"},
                 {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
+Checks = Annotated[
+    bool | list[str],
+    PlainValidator(values.required_checks),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "boolean"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": r"\S"},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
             ]
         }
     ),
@@ -114,6 +132,25 @@ class ProjectTable(Table):
     )
 
 
+class GateCommandTable(Table):
+    """A program of your own that says whether a plan may run. It is run where `liftlock.toml` stands."""
+
+    run: ArgumentTemplates = Field(
+        description="The program and its arguments; it exits with 0 when the plan may run. "
+        "`{env}` is the target environment.",
+        examples=[["./may-promote", "{env}"]],
+    )
+    env: Variables = Field(
+        default=[],
+        description="The only environment variables that it is given, by name; their values never appear "
+        "in output. Besides these it is told `LIFTLOCK_PLAN`, `LIFTLOCK_SOURCE` and `LIFTLOCK_TARGET`.",
+        examples=[["PAGER_TOKEN"]],
+    )
+    timeout: Duration = Field(
+        default="1m", description="After this long it is stopped, and the gate refuses.", examples=["1m"]
+    )
+
+
 class GatesTable(Table):
     """What must hold before a plan may change the environment."""
 
@@ -131,6 +168,33 @@ class GatesTable(Table):
         description="When the environment may be changed: days, hours and a time zone; "
         "`;` separates several windows.",
         examples=["Mon-Thu 09:00-16:00 America/Santiago"],
+    )
+    freeze: list[Freeze] = Field(
+        default=[],
+        description="When it may not be changed: the first and the last day, both included, or moments, "
+        "and a time zone.",
+        examples=[["2026-12-20 .. 2027-01-04 America/Santiago"]],
+    )
+    checks: Checks = Field(
+        default=False,
+        description="The checks that must be green on the commit of every release, by name; "
+        "`true` for all that there are, of which there must be one.",
+        examples=[["ci/test", "lint"], True],
+    )
+    source_healthy: bool = Field(
+        default=False,
+        description="Whether the source must run what is recorded there, and be healthy.",
+        examples=[True],
+    )
+    backup_age: Duration = Field(
+        default="0s",
+        description="How old the newest complete backup of each app with `backup = true` may be.",
+        examples=["1d"],
+    )
+    command: GateCommandTable | None = Field(
+        default=None,
+        description="A program of your own that has to exit with 0.",
+        examples=[{"run": ["./may-promote", "{env}"]}],
     )
 
 
@@ -363,6 +427,7 @@ SECTIONS: dict[tuple[str, ...], type[Table]] = {
     ("project",): ProjectTable,
     ("environments", "NAME"): EnvironmentTable,
     ("environments", "NAME", "gates"): GatesTable,
+    ("environments", "NAME", "gates", "command"): GateCommandTable,
     ("apps", "NAME"): AppTable,
     ("apps", "NAME", "processes", "TYPE"): ProcessTable,
     ("apps", "NAME", "record"): RecordTable,

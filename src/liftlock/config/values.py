@@ -195,6 +195,20 @@ def arguments(value: list[str]) -> list[str]:
     return value
 
 
+def required_checks(value: Any) -> bool | list[str]:
+    """Names of checks, or true for every check that there is."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and value and all(isinstance(each, str) and each.strip() for each in value):
+        if len(set(value)) < len(value):
+            raise Mistake("names a check twice.", "Name each once.")
+        return value
+    raise Mistake(
+        "must be the names of checks, or true for all that there are.",
+        'Write ["ci/test", "lint"] or true.',
+    )
+
+
 def argument_templates(value: list[str]) -> list[str]:
     for each in arguments(value):
         if each:

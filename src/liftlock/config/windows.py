@@ -1,6 +1,6 @@
-"""Time windows of a gate: `Mon-Thu 09:00-16:00 America/Santiago`, several separated by `;`.
+"""Time windows of a gate (`Mon-Thu 09:00-16:00 America/Santiago`, several separated by `;`) and freezes.
 
-Only checked here; whether one is open is judged by `liftlock.planning.gates`, which reads the same form.
+Only checked here; whether one holds is judged by `liftlock.planning.gates`, which reads the same forms.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from liftlock.config.values import Mistake, did_you_mean, shown
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HINT = 'Write it as in "Mon-Thu 09:00-16:00 America/Santiago"; ";" separates several.'
+_FREEZE_HINT = (
+    'Write it as in "2026-12-20 .. 2027-01-04 America/Santiago", both days included, '
+    'or with times, as in "2026-12-20 18:00 .. 2027-01-04 08:00 UTC".'
+)
 _TIME = r"[0-9]{2}:[0-9]{2}"
 _WINDOW = re.compile(rf"([A-Za-z]+)(?:-([A-Za-z]+))? ({_TIME})-({_TIME}) (\S+)")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -21,6 +25,22 @@ def window(text: str) -> str:
     """The text of a gate's windows, when it is one. Raises `Mistake`."""
     for part in text.split(";"):
         _check(part.strip())
+    return text
+
+
+def freeze(text: str) -> str:
+    """The text of a freeze, when it is one. Raises `Mistake`."""
+    # Imported here: only a file with a freeze needs it.
+    from liftlock.planning.gates.times import FREEZE, freeze_of
+
+    found = FREEZE.fullmatch(text)
+    if not found:
+        raise Mistake(f"{shown(text)} is not a freeze.", _FREEZE_HINT)
+    _check_zone(found.groups()[-1])
+    try:
+        freeze_of(text)
+    except (ValueError, OverflowError) as error:  # a day or an hour that there is not, or a wrong order
+        raise Mistake(f"{shown(text)}: {error}.", _FREEZE_HINT) from None
     return text
 
 

@@ -18,6 +18,8 @@ def origin(kind: Kind, source: str, environment: str) -> str:
             return f"rollback in {environment}"
         case Kind.DEPLOY:
             return f"deploy to {environment}"
+        case Kind.RECORD:
+            return f"record of what runs in {environment}"
 
 
 def announcement(

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
+from uuid import uuid4
 
 from liftlock.errors import UsageError
 from liftlock.ledgers.github_deployments import (
@@ -27,12 +29,22 @@ from liftlock.ledgers.github_deployments import (
     cut,
 )
 from liftlock.ledgers.looks import Once, at_once
-from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import Deployment, Intent, Project, Recorded, RecordName, Release, State
+from liftlock.ledgers.payload import (
+    approval_payload,
+    intent_payload,
+    read_approval,
+    read_intent,
+    read_record,
+    record_payload,
+)
+from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, Release, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent
 
 INTENT_TASK = "liftlock:promotion"
+APPROVAL_TASK = "liftlock:approval"
+MOST_APPROVALS = 300
+"""How many approvals of an environment are looked through for those of a plan: they expire soon."""
 NEWEST_INTENTS = 3
 """How many intents of an environment are asked whether they stand open. One stands open at most,
 for a promotion begins only where none does; the others are for races that were lost."""
@@ -124,6 +136,36 @@ class GitHubLedger:
 
     async def account(self) -> str:
         return await self.deployments_api.login()
+
+    async def approve(self, environment: str, plan_digest: str, expires_at: datetime) -> Approval:
+        repository, name = self.project.repository, self.github_name(environment)
+        payload = approval_payload(uuid4().hex, plan_digest, expires_at)
+
+        async def find() -> Entry | None:
+            page = await self.deployments_api.page(repository, name, APPROVAL_TASK)
+            return next((e for e in page.entries if read_approval(e.payload) == ours), None)
+
+        ours = read_approval(payload)
+        body = {
+            "ref": await self._default_branch(repository),
+            "task": APPROVAL_TASK,
+            "environment": name,
+            "description": cut(f"liftlock: approval of plan {plan_digest[:12]} for {environment}"),
+            "payload": payload,
+        }
+        made = await self.deployments_api.create(repository, body, find)
+        return Approval(made.creator, made.created_at, expires_at)
+
+    async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
+        """Whoever GitHub says made the deployment gave the approval, whatever its payload claims."""
+        walk = self.deployments_api.walk(
+            self.project.repository, self.github_name(environment), APPROVAL_TASK
+        )
+        return [
+            Approval(entry.creator, entry.created_at, data.expires_at)
+            for entry in await walk.take(MOST_APPROVALS)
+            if (data := read_approval(entry.payload)) is not None and data.plan_digest == plan_digest
+        ]
 
     # GitHub's entries as liftlock's nouns.
 

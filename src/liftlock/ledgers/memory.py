@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
-from liftlock.model import Deployment, Intent, Recorded, State
+from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent
 
 
@@ -24,11 +25,17 @@ class Memory:
         self._made: dict[tuple[str, str], str] = {}
         self._intents: dict[str, Intent] = {}
         self._keys: dict[str, str] = {}
+        self._approvals: dict[tuple[str, str], list[Approval]] = defaultdict(list)
+        """By environment and plan, oldest first."""
         self._count = 0
 
     def put(self, deployment: Deployment) -> None:
         """Add a record as it is: another tool's, say."""
         self._records[deployment.environment, deployment.app].append(deployment)
+
+    def put_approval(self, environment: str, plan_digest: str, approval: Approval) -> None:
+        """Add somebody's approval."""
+        self._approvals[environment, plan_digest].append(approval)
 
     def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
         return _MemoryRecords(self, environment, apps)
@@ -95,6 +102,14 @@ class Memory:
 
     async def account(self) -> str:
         return self._account
+
+    async def approve(self, environment: str, plan_digest: str, expires_at: datetime) -> Approval:
+        approval = Approval(self._account, self._clock.now(), expires_at)
+        self.put_approval(environment, plan_digest, approval)
+        return approval
+
+    async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
+        return self._approvals[environment, plan_digest][::-1]
 
     def _next_id(self) -> str:
         self._count += 1

@@ -72,6 +72,15 @@ class IntentData:
     """False when another version or another tool wrote it: it stands open all the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalData:
+    """What an approval's payload says. Who gave it is never read from there."""
+
+    key: str
+    plan_digest: str
+    expires_at: datetime
+
+
 def record_payload(new: NewDeployment) -> dict[str, Any]:
     """The payload of an app's record. Today's scripts read the images in it."""
     ours: dict[str, Any] = {
@@ -162,6 +171,29 @@ def read_intent(payload: object) -> IntentData:
         )
     except _Malformed:
         return IntentData(readable=False)
+
+
+def approval_payload(key: str, plan_digest: str, expires_at: datetime) -> dict[str, Any]:
+    """The payload of an approval; `key` finds it again when the answer to its making was lost."""
+    return {
+        OURS: {
+            "format": FORMAT,
+            "version": __version__,
+            "key": key,
+            "plan": plan_digest,
+            "expires": expires_at.isoformat(),
+        }
+    }
+
+
+def read_approval(payload: object) -> ApprovalData | None:
+    """What an approval's payload says; None for one that cannot be understood: it approves nothing."""
+    try:
+        ours = _mapping(_object(payload).get(OURS))
+        _known_format(ours)
+        return ApprovalData(_text(ours, "key"), _given(ours, "plan"), _time(ours, "expires"))
+    except _Malformed:
+        return None
 
 
 # Reading, part by part. Everything wrong ends in `_Malformed`.

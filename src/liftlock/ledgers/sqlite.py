@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import Deployment, Intent, Recorded, Release, State
+from liftlock.model import Approval, Deployment, Intent, Recorded, Release, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent
 from liftlock.sqlite_file import SqliteFile, path_of, user_name
@@ -41,6 +41,14 @@ _CURRENT = """
 _SINCE = """
     SELECT * FROM deployments INDEXED BY deployments_of_app
     WHERE project = ? AND environment = ? AND app = ? AND id > ? ORDER BY id DESC
+"""
+
+_APPROVE = (
+    "INSERT INTO approvals (project, environment, plan, account, at, expires_at) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_APPROVALS = """
+    SELECT account, at, expires_at FROM approvals
+    WHERE project = ? AND environment = ? AND plan = ? ORDER BY id DESC
 """
 
 
@@ -141,6 +149,15 @@ class SqliteLedger:
         await self.file.rows("SELECT 1", ())
         return self._account
 
+    async def approve(self, environment: str, plan_digest: str, expires_at: datetime) -> Approval:
+        row = (self.project, environment, plan_digest, self._account, self._now(), expires_at.isoformat())
+        await self._change(_APPROVE, row, durable=True)
+        return _approval(row[3:])
+
+    async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
+        rows = await self.file.rows(_APPROVALS, (self.project, environment, plan_digest))
+        return [_approval(tuple(row)) for row in rows]
+
     async def _change(self, sql: str, values: Sequence[Any], *, durable: bool) -> None:
         await self.file.write(lambda db: db.execute(sql, values), durable=durable)
 
@@ -206,6 +223,11 @@ def _intent(row: sqlite3.Row) -> Intent:
         undo_on_failure=data.undo_on_failure,
         finished_at=datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None,
     )
+
+
+def _approval(row: Sequence[str]) -> Approval:
+    account, at, expires_at = row
+    return Approval(account, datetime.fromisoformat(at), datetime.fromisoformat(expires_at))
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:

@@ -6,10 +6,8 @@ from collections.abc import Collection, Mapping
 
 from liftlock.model import (
     App,
-    Artifacts,
     Database,
     Deployment,
-    Gates,
     Kind,
     Known,
     Missing,
@@ -21,7 +19,7 @@ from liftlock.model import (
     same_artifacts,
 )
 from liftlock.planning import gates
-from liftlock.planning.observation import AppObservation, Drift, Observation, drift_of, nothing_runs
+from liftlock.planning.observation import AppObservation, Observation
 from liftlock.planning.order import descendants, predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind, plan_digest
 
@@ -37,7 +35,6 @@ def make_plan(
     environment: str,
     source: str = "",
     selected: Collection[str] = (),
-    approvals: int = 0,
     accept_drift: bool = False,
     overrides: Mapping[str, str] | None = None,
     reverts: str = "",
@@ -55,23 +52,7 @@ def make_plan(
     }
     databases = tuple(d for d in _databases(project, observation, apps) if d.id not in backed_up)
     steps = _steps(project, apps, databases, kind)
-    drifted = {
-        name: _drift_in_words(seen)
-        for name, seen in observation.apps.items()
-        if kind is not Kind.DEPLOY
-        and apps[name].changes
-        and drift_of(_recorded(seen), seen.running) is Drift.DRIFT
-    }
-    verdicts = gates.judge(
-        project.environments[environment].gates if kind is Kind.PROMOTION else Gates(),
-        apps=apps.values(),
-        drifted=drifted,
-        now=observation.at,
-        approvals=approvals,
-        accept_drift=accept_drift,
-        overrides=overrides or {},
-    )
-    return Plan(
+    plan = Plan(
         kind=kind,
         project=project.name,
         environment=environment,
@@ -79,7 +60,7 @@ def make_plan(
         apps=apps,
         steps=steps,
         databases=databases,
-        verdicts=verdicts,
+        verdicts=(),
         notes=_notes(apps),
         config_digest=project.config_digest,
         digest=plan_digest(
@@ -96,10 +77,9 @@ def make_plan(
         selected=tuple(sorted(chosen)),
         reverts=reverts,
     )
-
-
-def _recorded(seen: AppObservation) -> Artifacts | None:
-    return seen.recorded_artifacts if seen.recorded.current is not None else None
+    return gates.judged(
+        plan, project, observation, gates.Facts(), accept_drift=accept_drift, overrides=overrides or {}
+    )
 
 
 def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
@@ -205,23 +185,6 @@ def _removed(seen: AppObservation, release: Release) -> tuple[str, ...]:
     return tuple(p for p in seen.running.artifacts if p not in release.artifacts)
 
 
-def _drift_in_words(seen: AppObservation) -> str:
-    if isinstance(seen.running, Unknown):
-        return seen.running.reason
-    if nothing_runs(seen.running):
-        return "nothing runs"
-    ours, theirs = seen.running.artifacts, seen.recorded_artifacts
-    said = []
-    for part in sorted(ours.keys() | theirs.keys()):
-        if part not in ours:
-            said.append(f"{part} is missing")
-        elif part not in theirs:
-            said.append(f"{part} runs and is not recorded")
-        elif not same_artifact(ours[part], theirs[part]):
-            said.append(f"{part} runs {ours[part].short}, recorded {theirs[part].short}")
-    return ", ".join(said)
-
-
 def _deployment(deployment: Deployment) -> str:
     return f"{deployment.release.short_commit} in {deployment.environment}, record {deployment.id}"
 
@@ -293,6 +256,7 @@ def _steps(
             retire = Step(f"retire:{a.app}", StepKind.RETIRE, (f"record:{a.app}",), a.app, LEDGER_LANE)
             steps.append(retire)
     steps.append(Step("close", StepKind.CLOSE, tuple(recorded), lane=LEDGER_LANE))
+    steps.append(Step("free", StepKind.FREE, tuple(recorded), lane=LEDGER_LANE))
     steps.append(Step("notify", StepKind.NOTIFY, tuple(recorded), lane=NOTIFY_LANE))
     return tuple(steps)
 

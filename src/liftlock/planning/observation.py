@@ -21,6 +21,7 @@ from liftlock.model import (
     Release,
     Running,
     Unknown,
+    same_artifact,
     same_artifacts,
 )
 
@@ -90,3 +91,21 @@ def drift_of(recorded: Artifacts | None, running: Running) -> Drift:
 def nothing_runs(running: Running) -> bool:
     """Whether the platform is sure that nothing was ever released."""
     return isinstance(running, Known) and not running.artifacts
+
+
+def drift_in_words(recorded: Artifacts, running: Running) -> str:
+    """How what runs differs from what is recorded, part by part."""
+    if isinstance(running, Unknown):
+        return running.reason
+    if nothing_runs(running):
+        return running.note or "nothing runs"
+    ours = running.artifacts
+    said = []
+    for part in sorted(ours.keys() | recorded.keys()):
+        if part not in ours:
+            said.append(f"{part} is missing")
+        elif part not in recorded:
+            said.append(f"{part} runs and is not recorded")
+        elif not same_artifact(ours[part], recorded[part]):
+            said.append(f"{part} runs {ours[part].short}, recorded {recorded[part].short}")
+    return ", ".join(said)

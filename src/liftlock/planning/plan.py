@@ -46,6 +46,7 @@ class StepKind(StrEnum):
     RECORD = "record"
     MARK = "mark"
     CLOSE = "close"
+    FREE = "free"
     RETIRE = "retire"
     NOTIFY = "notify"
 
@@ -118,6 +119,8 @@ class Verdict:
     """When it could pass by itself; None when time alone does not help."""
     overridden: str = ""
     """The reason that was given for overriding it; "" when it was not."""
+    output: tuple[str, ...] = ()
+    """The last lines of a gate's program."""
 
     @property
     def holds(self) -> bool:
@@ -156,6 +159,11 @@ class Plan:
     @property
     def blocked(self) -> tuple[AppPlan, ...]:
         return tuple(a for a in self.apps.values() if a.action is Action.BLOCKED)
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """The gates that hold only because somebody said so, each with the reason that was given."""
+        return {v.gate: v.overridden for v in self.verdicts if v.overridden}
 
     @property
     def refusals(self) -> tuple[Verdict, ...]:
