@@ -69,7 +69,7 @@ class Slack:
         """Post one message. A lost answer is not repeated: people would be told twice."""
         origin, path = _parts(self._webhook())
         http = self._connect("slack", origin)
-        http.secrets.add(path)
+        http.secrets |= {path, path.rpartition("/")[2]}
         answer = await _post(http, path, announcement)
         if answer.status == 429:
             await anyio.sleep(min(retry_after(answer, time.time()) or 1.0, LONGEST_WAIT_S))

@@ -24,6 +24,8 @@ ACCEPT_IMAGES = {"Accept": "application/vnd.heroku+json; version=3.docker-releas
 
 _SHORT_ID = re.compile(r"\b[0-9a-f]{12}\b")
 _TEXT_LIMIT = 64 * 1024
+_LOG_LINES_READ = 500
+_ROUTER = " heroku[router]: "
 _TEXT_TIME_S = 10.0
 
 
@@ -140,16 +142,21 @@ class HerokuApp:
                 raise
 
     async def last_log_lines(self, most: int) -> list[str]:
-        """The last lines of the app's log, as far as they can be had within some seconds."""
+        """The last lines of the app's log, as far as they can be had within some seconds.
+
+        Without the router's: each of our own looks at a web that is down leaves one, and together
+        they would push out the reason why it is down.
+        """
         try:
             answer = await self._http.request(
                 "POST",
                 f"{self._path}/log-sessions",
-                json={"lines": most, "tail": False},
+                json={"lines": _LOG_LINES_READ, "tail": False},
                 headers=ACCEPT,
                 repeat=True,
             )
-            return await self.text(field(answer.object(), "logplex_url", str), most)
+            lines = await self.text(field(answer.object(), "logplex_url", str), _LOG_LINES_READ)
+            return [line for line in lines if _ROUTER not in line][-most:] or lines[-1:]
         except VendorError as error:
             return [f"(the log could not be read: {error.message})"]
 
