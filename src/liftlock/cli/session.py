@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,12 @@ class Common:
 @asynccontextmanager
 async def opened(project: Project, output: Output) -> AsyncIterator[Adapters]:
     """The project's adapters; a wait for a vendor's limit is shown while it lasts."""
+    from liftlock.engine.events import Waiting, as_document
     from liftlock.wiring import open_project
 
     def waiting(vendor: str, seconds: float, why: str) -> None:
+        if output.events:
+            output.event(as_document(Waiting(vendor, seconds, why), datetime.now(UTC)))
         output.line(f"waiting {seconds:.0f} s for {vendor}: {why}", style="yellow")
 
     async with open_project(project, on_wait=waiting) as adapters:
