@@ -25,7 +25,7 @@ from liftlock.ports import Clock
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-QUIET = frozenset({"mark", "retire"})
+QUIET = frozenset({"mark", "retire", "free", "journal"})
 """Kinds of steps that a person hears of only with -v, or when they fail."""
 TITLES = {
     "intent": "intent recorded",
@@ -35,7 +35,9 @@ TITLES = {
     "verify": "verified",
     "record": "recorded",
     "mark": "marked",
+    "journal": "backups journaled",
     "close": "promotion recorded",
+    "free": "lease given back",
     "retire": "earlier record retired",
     "notify": "told",
     "undo": "put back",

@@ -41,7 +41,7 @@ def announcement(
         duration_s=duration_s,
         lines=tuple(lines),
         backups=tuple(sorted(backups, key=lambda b: b.app)),
-        notes=tuple(notes),
+        notes=(*(f"{gate} was overridden: {why}" for gate, why in intent.overrides.items()), *notes),
         url=intent.url,
     )
 

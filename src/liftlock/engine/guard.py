@@ -26,6 +26,7 @@ class Guard:
         self._stop = stop
         self._lost: LeaseLost | None = None
         self._look_now = anyio.Event()
+        self._freed = False
 
     @property
     def token(self) -> int:
@@ -54,13 +55,21 @@ class Guard:
         """Append to the lease's journal. Raises `LeaseLost`."""
         await self._lease.write(entry)
 
+    async def free(self) -> None:
+        """Give the lease back: nothing is changed any more."""
+        self._freed = True
+        self._look_now.set()
+        await self._lease.free()
+
     async def keep(self) -> None:
         """Renew the lease for as long as this runs; a loss asks the run to stop."""
-        while self._lost is None:
+        while self._lost is None and not self._freed:
             pause_s = max(self._lease.lasts_s() / 3, RETRY_S)
             with anyio.move_on_after(pause_s):
                 await self._look_now.wait()
             self._look_now = anyio.Event()
+            if self._freed:
+                return
             try:
                 await self._lease.renew()
             except LeaseLost as error:

@@ -146,6 +146,8 @@ class Run:
                 return await self._mark(step.app)
             case StepKind.CLOSE:
                 return await self._close(State.SUCCESS, self._summary())
+            case StepKind.FREE:
+                return await self._free()
             case StepKind.RETIRE:
                 return await self._retire(step.app)
             case StepKind.NOTIFY:
@@ -259,6 +261,17 @@ class Run:
         if self._intent is not None:
             await self._adapters.ledger.close_intent(self._intent, state, description)
         return state.value
+
+    async def _free(self) -> str:
+        """All is recorded and nothing changes any more: the next one may have the environment.
+
+        It does not wait for the promotion's own record to be closed, which takes as long.
+        """
+        try:
+            await self._guard.free()
+        except LiftlockError as error:
+            self._way_back.note(f"The lease was not given back and runs out by itself: {error.headline}")
+        return ""
 
     async def _retire(self, app: str) -> str:
         replaced = self._app(app).replaces

@@ -258,9 +258,12 @@ class HeldLease:
         sent = self._boottime()
         written = await self._keeper.write(record)
         # Cancelled half-way, it might be applied after the lease was given back, and hold it again.
+        # The look goes beside it: a number that is taken in between is found by the next one.
         with anyio.CancelScope(shield=True):
-            moved = await self._keeper.move(self._environment, self._number, written)
-        look = await self._keeper.look(self._environment)
+            moved, look = await together(
+                partial(self._keeper.move, self._environment, self._number, written),
+                partial(self._keeper.look, self._environment),
+            )
         if not moved or look.highest > self._number:
             raise await self._loss(look)
         if not self.lasts_s():  # it took so long that somebody may have judged it as run out
