@@ -126,7 +126,7 @@ async def promote(
     dry_run: Annotated[bool, Flag] = False,
     on_failure: Literal["undo", "stop"] = "undo",
     accept_drift: Annotated[bool, Flag] = False,
-    override: str = "",
+    override: list[str] | None = None,
     reason: str = "",
     wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,
@@ -153,9 +153,9 @@ async def promote(
     accept_drift:
         Overwrite what runs in the target unrecorded; the record says that you did.
     override:
-        A gate to pass although it refuses; needs --reason.
+        A gate to pass although it refuses; may be given several times, and needs --reason.
     reason:
-        Why the gate is overridden; recorded.
+        Why the gates are overridden; recorded, and told to whoever is notified.
     wait:
         How long to wait for whoever holds the environment, such as 10m.
     events:
@@ -171,11 +171,7 @@ async def promote(
             "promote takes SOURCE and TARGET, or --plan FILE.",
             hint="For example: liftlock promote dev staging",
         )
-    if bool(override) != bool(reason):
-        raise UsageError(
-            "--override and --reason go together.", hint='For example: --override soak --reason "hotfix"'
-        )
-    conditions = Conditions(accept_drift, {override: reason} if override else {})
+    conditions = Conditions(accept_drift, _overridden(override or (), reason))
     document = saved_plan(_load(plan), str(plan)) if plan else None
 
     async def make(project: Project, adapters: Adapters) -> Plan:
@@ -302,6 +298,48 @@ async def deploy(
     place = environment or first_environment(common.project())
     terms = Terms("deploy", _seconds(wait))
     return await _plan_and_run(common, place, make, terms, yes=yes, dry_run=dry_run, events=events)
+
+
+@app.command
+async def approve(
+    plan_digest: str,
+    /,
+    *,
+    environment: str = "",
+    expires_in: str = "24h",
+    common: Common = DEFAULTS,
+) -> int:
+    """Approve a plan, and nothing but that plan. One's own approval does not count.
+
+    Parameters
+    ----------
+    plan_digest:
+        The whole digest, as the plan shows it where approvals are needed.
+    environment:
+        The environment that the plan changes [default: the only one that asks for approvals].
+    expires_in:
+        For how long the approval counts [default: 24h].
+    """
+    from liftlock.commands.approve import approve_plan
+
+    lasts_s = _seconds(expires_in, "--expires-in")
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        where, given = await approve_plan(project, adapters, plan_digest, environment, lasts_s)
+    if common.json:
+        output.document(
+            {
+                "plan": plan_digest,
+                "environment": where,
+                "by": given.account,
+                "at": given.at.isoformat(),
+                "expires_at": given.expires_at.isoformat(),
+            }
+        )
+    else:
+        until = f"{given.expires_at:%Y-%m-%d %H:%M} UTC"
+        output.line(f"{given.account} approves plan {plan_digest[:12]} for {where}, until {until}.")
+    return 0
 
 
 @app.command
@@ -573,14 +611,26 @@ async def resume(
     return await resume_open(common, environment, choice, _seconds(wait), yes=yes, events=events)
 
 
-def _seconds(duration: str) -> float:
+def _overridden(gates: Sequence[str], reason: str) -> dict[str, str]:
+    """The gates that are overridden, each with the reason. Raises `UsageError`."""
+    from liftlock.commands.promote import check_gates
+
+    if bool(gates) != bool(reason.strip()):
+        raise UsageError(
+            "--override and --reason go together.", hint='For example: --override soak --reason "hotfix"'
+        )
+    check_gates(gates)
+    return dict.fromkeys(gates, reason.strip())
+
+
+def _seconds(duration: str, option: str = "--wait") -> float:
     """A duration of the command line. Raises `UsageError`."""
     from liftlock.config import duration_s
 
     try:
         return duration_s(duration)
     except ValueError as error:
-        raise UsageError(f"--wait {duration}: {error}", hint="For example: --wait 10m") from error
+        raise UsageError(f"{option} {duration}: {error}", hint=f"For example: {option} 10m") from error
 
 
 async def _ask(plan: Plan) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from liftlock import wording
 from liftlock.cli.output import Output
+from liftlock.commands.promote import approve_command
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
@@ -49,11 +50,13 @@ def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapp
     for title, lines in (
         ("First", _first(plan)),
         ("Then", _order(project, plan)),
-        ("Gates", _gates(plan)),
+        ("Gates", _gates(plan, verbose=output.verbose)),
         ("Notes", _all_notes(plan)),
     ):
         for index, line in enumerate(lines):
             output.show(Text(f"  {title if index == 0 else '':<7}{line}"))
+    if any(v.gate == "approvals" and not v.passed for v in plan.verdicts):
+        output.line(f"  Somebody else approves it with: {approve_command(plan)}", style="yellow")
     if not plan.changes and not plan.blocked:
         output.line(f"  Nothing to do: {plan.environment} runs all of it already.", style="green")
 
@@ -153,7 +156,7 @@ def _waves(needs: Mapping[str, tuple[str, ...]], done: set[str]) -> list[list[st
     return waves
 
 
-def _gates(plan: Plan) -> list[str]:
+def _gates(plan: Plan, *, verbose: bool) -> list[str]:
     lines = []
     for verdict in plan.verdicts:
         said = "passed" if verdict.passed else "REFUSED"
@@ -165,6 +168,8 @@ def _gates(plan: Plan) -> list[str]:
             else ""
         )
         lines.append(f"{verdict.gate}: {said}; {verdict.reason}{when}")
+        if not verdict.passed or verbose:
+            lines += [f"    {line}" for line in verdict.output]
     return lines
 
 

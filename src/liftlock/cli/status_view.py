@@ -165,6 +165,8 @@ def _outcome(intent: Intent) -> Text:
     text = Text(words, style=styles.get(intent.state, "yellow"))
     if intent.state in {State.FAILURE, State.ERROR} and intent.description:
         text.append(f": {intent.description}", style="dim")
+    for gate, why in intent.overrides.items():
+        text.append(f"; {gate} overridden ({why})", style="yellow")
     return text
 
 

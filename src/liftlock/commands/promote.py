@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from liftlock.commands.facts import gated
 from liftlock.commands.observe import Observer, refuse_open_intents
+from liftlock.engine.backups import SIZE_OVERRIDE
 from liftlock.errors import LiftlockError, Refused, UsageError
 from liftlock.model import EMPTY, Kind, Project
 from liftlock.naming import nearest
+from liftlock.planning.gates import GATES
 from liftlock.planning.make import make_plan
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
@@ -45,13 +48,14 @@ async def plan_promotion(
     conditions = conditions or Conditions()
     observation = await Observer(project, adapters, target).for_promotion(source)
     refuse_open_intents(target, observation.open_intents)
-    return make_plan(
+    plan = make_plan(
+        project, observation, kind=Kind.PROMOTION, environment=target, source=source, selected=apps
+    )
+    return await gated(
         project,
+        adapters,
+        plan,
         observation,
-        kind=Kind.PROMOTION,
-        environment=target,
-        source=source,
-        selected=apps,
         accept_drift=conditions.accept_drift,
         overrides=conditions.overrides,
     )
@@ -92,11 +96,37 @@ def refuse_unless_runnable(plan: Plan) -> None:
             if len(times) == len(plan.refusals)
             else ""
         )
-        names = " ".join(
-            "--accept-drift" if v.gate == "drift" else f"--override {v.gate} --reason TEXT"
-            for v in plan.refusals
-        )
         raise Refused(
             f"{plan.environment} was not changed: a gate refused.\n{said}",
-            hint=f"Wait or mend it.{later} To go on all the same, recorded with your reason: {names}",
+            hint=f"Wait or mend it.{later}{_how_to_approve(plan)} To go on all the same, recorded with your"
+            f" reason: {_ways_around(plan)}",
         )
+
+
+def approve_command(plan: Plan) -> str:
+    """What somebody else has to type to approve the plan."""
+    return f"liftlock approve {plan.digest} --environment {plan.environment}"
+
+
+def _how_to_approve(plan: Plan) -> str:
+    lacks_approvals = any(v.gate == "approvals" for v in plan.refusals)
+    return f" Somebody else can approve it: {approve_command(plan)}" if lacks_approvals else ""
+
+
+def _ways_around(plan: Plan) -> str:
+    gates = [v.gate for v in plan.refusals]
+    ways = ["--accept-drift"] if "drift" in gates else []
+    ways += [f"--override {gate}" for gate in gates if gate != "drift"]
+    return " ".join([*ways, "--reason TEXT"] if ways != ["--accept-drift"] else ways)
+
+
+def check_gates(names: Collection[str]) -> None:
+    """Raises `UsageError` for the first name that is no gate's."""
+    for name in names:
+        known = (*GATES, SIZE_OVERRIDE)
+        if name not in known:
+            near = nearest(name, known)
+            raise UsageError(
+                f"There is no gate {name!r}.",
+                hint=(f"Did you mean {near}? " if near else "") + f"There are: {', '.join(known)}.",
+            )

@@ -67,9 +67,11 @@ async def run_under_lease(
         await agree(shown)
         async with held(adapters.leases, environment, terms, emit) as lease:
             plan = await make()
-            if plan.digest != shown.digest:
+            has_changed = plan.digest != shown.digest
+            if has_changed:
                 show(plan)
-                refuse_unless_runnable(plan)
+            refuse_unless_runnable(plan)  # a window may have closed while the lease was waited for
+            if has_changed:
                 await agree(plan)
             return plan, await _run(project, adapters, plan, await lease(), terms, emit, stop)
     async with held(adapters.leases, environment, terms, emit) as lease:

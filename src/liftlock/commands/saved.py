@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from liftlock.commands.facts import gated
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import Conditions, check_names
 from liftlock.errors import Refused, UsageError
@@ -50,15 +51,21 @@ async def replan(
         environment=saved.environment,
         source=saved.source,
         selected=saved.selected,
-        accept_drift=conditions.accept_drift,
-        overrides=conditions.overrides,
     )
     if plan.digest != saved.digest:
         raise Refused(
             f"The saved plan no longer holds: {_what_moved(project, plan, saved)}.",
             hint=f"Nothing was changed. Plan again: liftlock plan {saved.source} {saved.environment} --out FILE",
         )
-    return plan
+    return await gated(
+        project,
+        adapters,
+        plan,
+        observation,
+        accept_drift=conditions.accept_drift,
+        overrides=conditions.overrides,
+        ran=sources,
+    )
 
 
 def _still_good(app: str, deployment_id: str, records: Sequence[Deployment], saved: SavedPlan) -> Deployment:

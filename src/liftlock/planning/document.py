@@ -90,6 +90,7 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         "passes_at": verdict.passes_at.isoformat(timespec="seconds") if verdict.passes_at else None,
         "overridden": verdict.overridden or None,
+        "output": list(verdict.output),
     }
 
 
