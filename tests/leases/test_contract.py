@@ -233,6 +233,21 @@ async def test_a_holder_whose_time_is_over_takes_the_next_number(world: World) -
         await world.leases("ben").take("staging", "a rollback")
 
 
+async def test_a_late_holder_does_not_win_an_old_number(world: World) -> None:
+    """While it slept, so many leases came and went that its next number was given out and removed."""
+    machine = Machine()
+    lease = await world.leases("anna", machine).take("staging", "a promotion")
+    run_out(world, machine)
+    for _ in range(KEPT + 3):
+        await (await world.leases("ben").take("staging", "a promotion")).free()
+    last = await world.leases("ben").take("staging", "the last")
+    with pytest.raises(LeaseLost):
+        await lease.renew()
+    assert lease.lasts_s() == 0
+    await last.renew()
+    assert await world.leases().holding("staging") == last.holding
+
+
 async def test_of_the_late_holder_and_a_taker_one_wins(world: World) -> None:
     """Both see that the time is over, at the same moment."""
     for environment in ("a", "b", "c", "d", "e", "f", "g", "h"):

@@ -164,8 +164,6 @@ async def test_all_pages_of_a_listing_count(used: GitHubWorld) -> None:
         headers={"link": f'<http://127.0.0.1:1{path}?page=2>; rel="next"'},
         times=1,
     )
-    with pytest.raises(Busy):
-        await used.leases("ben").take("staging", "a rollback")
     assert await used.leases().holding("staging") == lease.holding
 
 
@@ -215,6 +213,17 @@ async def test_a_renewal_that_takes_too_long_is_made_sure_of(used: GitHubWorld) 
     await lease.renew()
     assert lease.holding.token == 3
     assert lease.lasts_s() > TTL_S - 5
+
+
+async def test_a_holder_whose_time_is_over_leaves_its_number_as_it_is(used: GitHubWorld) -> None:
+    machine = Machine()
+    lease = await used.leases("anna", machine).take("staging", "a promotion")
+    machine.passed_s += TTL_S
+    used.requests()
+    await lease.renew()
+    asked = used.requests()
+    assert unordered(asked[:2], LIST, TAG)
+    assert asked[2:] == [("POST", "refs")]
 
 
 async def test_a_listing_without_a_date_decides_nothing(used: GitHubWorld) -> None:
@@ -270,6 +279,17 @@ async def test_a_lost_creation_that_somebody_else_had_made_is_no_win(used: GitHu
     assert not await keeper.create("staging", 2, loser)
     used.fault(method="POST", path="/git/refs$", action="lost", times=1)
     assert await keeper.create("staging", 3, loser)
+
+
+async def test_a_creation_that_shows_late_is_ours_all_the_same(used: GitHubWorld) -> None:
+    """Its answer is lost, a look does not show it yet, and the next try is told that it exists."""
+    used.fault(method="POST", path="/git/refs$", action="lost", times=1)
+    used.fault(
+        method="GET", path="/git/ref/", action="status", status=404, body={"message": "Not Found"}, times=1
+    )
+    lease = await used.leases().take("staging", "a promotion")
+    assert lease.holding.token == 2
+    assert sorted(await used.refs()) == [NUMBER_1, NUMBER_2]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -366,13 +386,24 @@ async def test_giving_back_may_be_tried_again(used: GitHubWorld) -> None:
     assert await used.leases().holding("staging") is None
 
 
-async def test_a_cancelled_renewal_does_not_hold_what_was_given_back(used: GitHubWorld) -> None:
+async def test_a_cancelled_renewal_is_over_before_it_is_given_back(used: GitHubWorld) -> None:
+    """GitHub would apply what it was sent, and hold again what was given back."""
     lease = await used.leases().take("staging", "a promotion")
-    used.fault(method="PATCH", action="delay", delay_s=0.2, times=1)
+    keeper: Any = lease._keeper  # type: ignore[attr-defined]
+    move = keeper.move
+    moved: list[bool] = []
+
+    async def slow(*arguments: Any) -> Any:
+        await anyio.sleep(0.2)
+        moved.append(await move(*arguments))
+        return moved[-1]
+
+    keeper.move = slow
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lease.renew)
         await anyio.sleep(0.1)
         tasks.cancel_scope.cancel()
+    assert moved == [True]
     await lease.free()
     assert await used.leases().holding("staging") is None
 
