@@ -63,7 +63,7 @@ def app_of(
 ) -> App:
     targets = {e: Target(name, e, "fake", f"{name.lower()}-{e}", "example/services") for e in environments}
     records = {e: RecordName("example/services", f"deploy:{name}", e) for e in environments}
-    return App(name, "fake", "example/services", targets, records, tuple(after), backup, undo)
+    return App(name, "fake", "example/services", targets, records, tuple(after), backup, undo=undo)
 
 
 def project_of(*apps: App, settle_s: float = 0.0) -> Project:
