@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from liftlock.config.draft import Draft
-from liftlock.config.naming import platforms_of, record_name, target_name, vendor_names
+from liftlock.config.naming import by_environment, platforms_of, record_name, target_name, vendor_names
 from liftlock.config.places import Key
-from liftlock.config.schema import LEDGERS, PLATFORMS, AppTable, File
-from liftlock.config.values import HEROKU_APP, SITE, did_you_mean, ledger_scheme, shown
+from liftlock.config.schema import LEDGERS, PLATFORMS, AppTable, BackupTable, File
+from liftlock.config.values import HEROKU_APP, SECRET, SITE, did_you_mean, ledger_scheme, shown
 
 _TARGET_NAMES = {
     "heroku": (
@@ -103,6 +103,8 @@ def _check_app(file: File, draft: Draft, name: str, app: AppTable, added_platfor
         return
     _check_kind(draft, key, app, platforms[0])
     _check_processes(draft, key, app, platforms[0])
+    if isinstance(app.backup, BackupTable):
+        _check_backup(file, draft, (*key, "backup", "url"), app.backup)
     repository = app.repository or file.project.repository
     if platforms[0] == "command" and not repository and not draft.is_noted(("project", "repository")):
         draft.note((*key, "repository"), "is missing: a command runs in a checkout.", 'Write "OWNER/NAME".')
@@ -121,13 +123,32 @@ def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
         "command": {
             "processes": "a command has none",
             "health": "only containers have one",
-            "backup": "only Heroku apps have databases that liftlock backs up",
+            "backup": "its platform knows of no database; name one, with url and folder",
             "options": "only added platforms have any",
         },
     }
     for word, reason in unfit.get(platform, {}).items():
-        if word in app.model_fields_set and getattr(app, word) is not False:
+        named = platform == "command" and isinstance(app.backup, BackupTable) and word == "backup"
+        if word in app.model_fields_set and getattr(app, word) is not False and not named:
             draft.note((*key, word), f"does not fit an app on {platform}: {reason}.", "Take it out.")
+
+
+def _check_backup(file: File, draft: Draft, place: Key, backup: BackupTable) -> None:
+    names = backup.url if isinstance(backup.url, dict) else {}
+    for environment in names:
+        if environment not in file.environments and not draft.is_noted(("environments", environment)):
+            hint = did_you_mean(environment, file.environments, "Environments")
+            draft.note((*place, environment), f"there is no environment {shown(environment)}.", hint)
+    for environment, table in file.environments.items():
+        reference = by_environment(backup.url, environment, vendor_names(environment, table))
+        if reference is None:
+            draft.note(place, f"has no address for {environment}.", f'Write {environment} = "env:…" in it.')
+        elif not re.fullmatch(SECRET, reference):
+            draft.note(
+                (*place, environment) if names else place,
+                f"{shown(reference)} in {environment} names no variable: they have letters, digits and _.",
+                f'Write a table, as in {{ {environment} = "env:DATABASE_URL" }}.',
+            )
 
 
 def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> None:

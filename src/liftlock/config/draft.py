@@ -125,7 +125,8 @@ class Draft:
         if pattern in _STAND_INS:
             self._at(key[:-1])[key[-1]] = _copy(_STAND_INS[pattern])
         else:
-            self._at(key[:-1])[key[-1]] = ["x"]  # a command's arguments
+            arguments = key[-2] == "command"
+            self._at(key[:-1])[key[-1]] = ["x"] if arguments else "env:X"
 
     def _drop(self, key: Key) -> None:
         """Take out the value, or the nearest table key above it."""

@@ -31,9 +31,15 @@ def target_name(
     """What the platform calls an app's target; None when a table leaves this environment out."""
     if platform == "command":
         return name
-    names: str | dict[str, str] = getattr(app, platform)
-    template = names if isinstance(names, str) else names.get(environment)
     own = vendors["firebase"] if platform == "firebase" else environment
+    return by_environment(getattr(app, platform), environment, vendors, own)
+
+
+def by_environment(
+    names: str | dict[str, str], environment: str, vendors: Mapping[str, str], own: str = ""
+) -> str | None:
+    """The name that a template or a table gives for an environment; None when a table leaves it out."""
+    template = names if isinstance(names, str) else names.get(environment)
     return None if template is None else fill(template, environment, vendors, own)
 
 

@@ -9,8 +9,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from liftlock.config.draft import Draft
-from liftlock.config.naming import fill, platforms_of, record_name, target_name, vendor_names
-from liftlock.config.schema import ENDPOINTS, AppTable, CommandTable, File, GatesTable
+from liftlock.config.naming import by_environment, fill, platforms_of, record_name, target_name, vendor_names
+from liftlock.config.schema import ENDPOINTS, AppTable, BackupTable, CommandTable, File, GatesTable
 from liftlock.config.values import Mistake, duration_s, endpoint
 from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, Project, Target, Undo
 
@@ -109,6 +109,7 @@ def _app(
             processes=tuple(app.processes),
             health=app.health,
             options=_options(app, platform, environment, level.names),
+            backup=_backup(app, environment, level.names),
         )
     return App(
         name=name,
@@ -117,13 +118,21 @@ def _app(
         targets=targets,
         records=records,
         after=tuple(app.after),
-        backup=app.backup,
+        backup=app.backup is not False,
+        databases=POSTGRES if isinstance(app.backup, BackupTable) else "",
         undo=_undo(app),
         processes={
             process: ProcessSource(table.image, table.dockerfile, table.directory, tuple(table.command))
             for process, table in app.processes.items()
         },
     )
+
+
+def _backup(app: AppTable, environment: str, vendors: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(app.backup, BackupTable):
+        return {}
+    url = by_environment(app.backup.url, environment, vendors)
+    return {"url": url or "", "folder": fill(app.backup.folder, environment, vendors)}
 
 
 def _undo(app: AppTable) -> Undo:
@@ -155,6 +164,8 @@ def _command(table: CommandTable, environment: str, vendors: Mapping[str, str]) 
     return {**options, "undo": filled(table.undo)} if table.undo else options
 
 
+POSTGRES = "postgres"
+"""The database service of apps that name their database by its address."""
 _UNORDERED = {"after", "promotes_from"}
 
 

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainValidator,
     WithJsonSchema,
+    WrapValidator,
     create_model,
 )
 
@@ -45,6 +46,18 @@ RelativePath = Annotated[str, *_text(values.relative_path, "^[^/]")]
 Filled = Annotated[str, *_text(values.not_empty)]
 Template = Annotated[str, *_text(values.template)]
 Task = Annotated[str, *_text(values.record_task)]
+Secrets = Annotated[
+    str | dict[str, str],
+    PlainValidator(values.secret_references),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^(env|keyring):"},
+                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
 Secret = Annotated[str, *_text(values.secret_reference, f"^{values.SECRET}$")]
 Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
 Ledger = Annotated[str, *_text(values.ledger)]
@@ -283,6 +296,35 @@ class CommandTable(Table):
     )
 
 
+class BackupTable(Table):
+    """A PostgreSQL database that the app's platform does not know of, and a folder for its backups."""
+
+    url: Secrets = Field(
+        description="Where the database's address is to be read, in each environment: "
+        "`env:NAME` or `keyring:NAME`, a template or a table by environment. The address itself is a secret.",
+        examples=["env:DATABASE_URL_{env}", {"dev": "env:DEV_DATABASE", "production": "keyring:database"}],
+    )
+    folder: Template = Field(
+        description="Where its backups are kept, a template; a relative path begins where this file is. "
+        "It must be the same for everybody who promotes.",
+        examples=["backups", "/var/backups/shop/{env}"],
+    )
+
+
+def _backup(value: Any) -> bool | BackupTable:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return BackupTable.model_validate(value)  # its mistakes are told with the place that they have here
+    kind = (
+        "a number" if isinstance(value, (int, float)) else "a string" if isinstance(value, str) else "a list"
+    )
+    raise values.Mistake(
+        f"must be true or false, or a table, not {kind}.",
+        'Write true, or { url = "env:DATABASE_URL_{env}", folder = "backups" }.',
+    )
+
+
 class AppTable(Table):
     """A unit that is released as one, on exactly one platform: `heroku`, `firebase` or `command`."""
 
@@ -310,10 +352,11 @@ class AppTable(Table):
     after: list[str] = Field(
         default=[], description="The apps that are released before this one.", examples=[["SSO", "ITC"]]
     )
-    backup: bool = Field(
+    backup: Annotated[bool | BackupTable, WrapValidator(lambda value, _: _backup(value))] = Field(
         default=False,
-        description="Whether its databases are backed up before anything is released.",
-        examples=[True],
+        description="Whether its databases are backed up before anything is released: those that its platform "
+        "knows of, or one that is named by its address.",
+        examples=[True, {"url": "env:DATABASE_URL_{env}", "folder": "backups"}],
     )
     health: HealthPath = Field(
         default="", description="A path that answers 2xx when the app is healthy.", examples=["/health"]
@@ -431,6 +474,7 @@ SECTIONS: dict[tuple[str, ...], type[Table]] = {
     ("apps", "NAME"): AppTable,
     ("apps", "NAME", "processes", "TYPE"): ProcessTable,
     ("apps", "NAME", "record"): RecordTable,
+    ("apps", "NAME", "backup"): BackupTable,
     ("apps", "NAME", "command"): CommandTable,
     ("notify",): NotifyTable,
     ("notify", "slack"): SlackTable,

@@ -235,6 +235,14 @@ def secret_reference(text: str) -> str:
     return text
 
 
+def secret_references(value: Any) -> str | dict[str, str]:
+    """Where a secret is to be read in each environment: a template, or a table by environment."""
+    found = names_by_environment(value)
+    for each in found.values() if isinstance(found, dict) else [found]:
+        secret_reference(filled(each, dict.fromkeys(PLACEHOLDERS, "x")))
+    return found
+
+
 def looks_secret(text: str) -> bool:
     """Whether a value looks like a credential, by the vendors' own prefixes."""
     return bool(_TOKENS.search(text) or _PASSWORD_IN_ADDRESS.search(text))

@@ -87,7 +87,7 @@ async def embedded_server(environ: Mapping[str, str]) -> AsyncIterator[Address]:
         )
     folder = Path(tempfile.mkdtemp(prefix="liftlock-"))
     if len(os.fsencode(folder)) > _LONGEST_SOCKET:
-        folder.rmdir()
+        await anyio.Path(folder).rmdir()
         folder = Path(tempfile.mkdtemp(prefix="liftlock-", dir="/tmp"))
     try:
         async with _served(folders[0], folder) as address:
