@@ -643,7 +643,9 @@ async def _ask(plan: Plan) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"\nChange {plan.environment}? [y/N] ")
     sys.stderr.flush()
-    answer = await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)
+    # Not in a thread: the process could not end before its line came.
+    await anyio.wait_readable(sys.stdin)
+    answer = sys.stdin.readline()
     if answer.strip().lower() not in {"y", "yes"}:
         raise LiftlockError(f"Declined; {plan.environment} was not changed.")
 

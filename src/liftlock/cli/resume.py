@@ -10,7 +10,7 @@ from liftlock.cli import plan_view, progress
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.commands import resume
 from liftlock.commands.promote import refuse_unless_runnable
-from liftlock.commands.run import Terms, held
+from liftlock.commands.run import Terms, held, unless_stopped
 from liftlock.engine.execute import StopRequest
 from liftlock.model import Intent
 from liftlock.wiring import endpoint_notes
@@ -24,13 +24,14 @@ async def resume_open(
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
-            intent = await resume.open_promotion(project, adapters, environment)
-            if intent is None:
-                output.line(f"Nothing stands open in {environment}.", style="green")
-                return 0
-            now = adapters.clock.now()
-            output.line(plan_view.told_intent(intent, now), style="bold")
-            chosen = choice or await _choose(intent, yes=yes)
+            async with unless_stopped(stop, environment):
+                intent = await resume.open_promotion(project, adapters, environment)
+                if intent is None:
+                    output.line(f"Nothing stands open in {environment}.", style="green")
+                    return 0
+                now = adapters.clock.now()
+                output.line(plan_view.told_intent(intent, now), style="bold")
+                chosen = choice or await _choose(intent, yes=yes)
             terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
             with progress.view(output, adapters.clock) as tell:
                 async with held(adapters.leases, environment, terms, tell) as lease:
@@ -62,7 +63,9 @@ async def _choose(intent: Intent, *, yes: bool) -> str:
     sys.stdout.flush()
     sys.stderr.write(f"Finish it or undo it? [finish/undo; Enter for {recorded}] ")
     sys.stderr.flush()
-    answer = (await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True)).strip().lower()
+    # Not in a thread: the process could not end before its line came.
+    await anyio.wait_readable(sys.stdin)
+    answer = sys.stdin.readline().strip().lower()
     if answer in {"f", "finish"}:
         return "finish"
     return "undo" if answer in {"u", "undo"} else recorded

@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from liftlock.cli.output import Output
 from liftlock.engine.execute import StopRequest
-from liftlock.errors import Interrupted
+from liftlock.errors import Interrupted, LiftlockError
 from liftlock.model import Project
 from liftlock.ports import Adapters
 
@@ -84,7 +84,12 @@ async def until_signalled(work: Callable[[StopRequest], Awaitable[int]], output:
                     stop.ask(f"interrupted by {received[0].name}")
 
         tasks.start_soon(listen)
-        code = await work(stop)
+        try:
+            code = await work(stop)
+        except LiftlockError as error:
+            if not received or error.exit_code != LiftlockError.exit_code:
+                raise
+            raise Interrupted(error.message, signal_number=received[0], hint=error.hint) from error
         tasks.cancel_scope.cancel()
     if len(received) > 1:
         raise Interrupted(

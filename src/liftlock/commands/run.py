@@ -59,26 +59,45 @@ async def run_under_lease(
     Raises before the first change if the plan may not run; afterwards the result tells.
     """
     if agree is not None:
-        shown = await make()
-        show(shown)
-        refuse_unless_runnable(shown)
-        if not shown.changes:
-            return shown, Result(Ending.SUCCEEDED, {}, 0.0)
-        await agree(shown)
+        async with unless_stopped(stop, environment):
+            shown = await make()
+            show(shown)
+            refuse_unless_runnable(shown)
+            if not shown.changes:
+                return shown, Result(Ending.SUCCEEDED, {}, 0.0)
+            await agree(shown)
         async with held(adapters.leases, environment, terms, emit) as lease:
-            plan = await make()
-            has_changed = plan.digest != shown.digest
-            if has_changed:
-                show(plan)
-            refuse_unless_runnable(plan)  # a window may have closed while the lease was waited for
-            if has_changed:
-                await agree(plan)
-            return plan, await _run(project, adapters, plan, await lease(), terms, emit, stop)
+            async with unless_stopped(stop, environment):
+                plan = await make()
+                has_changed = plan.digest != shown.digest
+                if has_changed:
+                    show(plan)
+                refuse_unless_runnable(plan)  # a window may have closed while the lease was waited for
+                if has_changed:
+                    await agree(plan)
+                granted = await lease()
+            return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
     async with held(adapters.leases, environment, terms, emit) as lease:
-        plan = await make()
-        show(plan)
-        refuse_unless_runnable(plan)
-        return plan, await _run(project, adapters, plan, await lease(), terms, emit, stop)
+        async with unless_stopped(stop, environment):
+            plan = await make()
+            show(plan)
+            refuse_unless_runnable(plan)
+            granted = await lease()
+        return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
+
+
+@asynccontextmanager
+async def unless_stopped(stop: StopRequest, environment: str) -> AsyncIterator[None]:
+    """Nothing is begun in here, so a request to stop ends it at once. Raises `LiftlockError` then."""
+
+    async def watch() -> None:
+        await stop.wait()
+        raise LiftlockError(f"{environment} was not changed: {stop.reason}.")
+
+    async with all_at_once() as tasks:
+        tasks.start_soon(watch)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 async def _run(
