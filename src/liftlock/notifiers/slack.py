@@ -74,7 +74,7 @@ class Slack:
         if answer.status == 429:
             await anyio.sleep(min(retry_after(answer, time.time()) or 1.0, LONGEST_WAIT_S))
             answer = await _post(http, path, announcement)
-        told = answer.content[:200].decode(errors="replace").strip()
+        told = http.clean(answer.content.decode(errors="replace"))[:200].strip()
         if answer.status != 200 or told != "ok":
             raise _refusal(answer.status, told)
 
