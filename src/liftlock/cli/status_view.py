@@ -37,10 +37,18 @@ def show_status(
                 style="yellow",
             )
     for cell in status.drifted:
-        output.line(f"drift: {cell.app} in {cell.environment}: {drift_words(cell)}", style="bold red")
+        output.line(f"drift: {cell.app} in {cell.environment}: {cell.difference}", style="bold red")
     for cell in status.unseen:
         reason = cell.running.reason if isinstance(cell.running, Unknown) else "its record cannot be compared"
         output.line(f"unknown: {cell.app} in {cell.environment}: {reason}", style="yellow")
+    for cell in status.cells.values():
+        if cell.note:
+            output.line(f"note: {cell.app} in {cell.environment}: {cell.note}", style="dim")
+    drifted = sorted({cell.environment for cell in status.drifted})
+    for environment in drifted:
+        output.line(
+            f"Write what really runs there into the ledger with: liftlock record {environment}", style="dim"
+        )
 
 
 def _cell(cell: Cell, now: datetime, *, verbose: bool) -> Text:
@@ -72,20 +80,6 @@ def _cell(cell: Cell, now: datetime, *, verbose: bool) -> Text:
     return text
 
 
-def drift_words(cell: Cell) -> str:
-    """How running differs from recorded, part by part."""
-    if not isinstance(cell.running, Known) or cell.recorded.current is None:
-        return "unknown"
-    running, recorded = cell.running.artifacts, cell.recorded.current.release.artifacts
-    said = [
-        f"{part} runs {running[part].short if part in running else 'nothing'},"
-        f" recorded {recorded[part].short if part in recorded else 'nothing'}"
-        for part in sorted(running.keys() | recorded.keys())
-        if running.get(part) != recorded.get(part)
-    ]
-    return "; ".join(said)
-
-
 def status_document(status: Status) -> dict[str, Any]:
     return {
         "apps": [
@@ -105,6 +99,8 @@ def status_document(status: Status) -> dict[str, Any]:
                 ),
                 "running": running_document(c.running),
                 "drift": c.drift.value,
+                "difference": c.difference or None,
+                "note": c.note or None,
                 "behind": c.behind or None,
             }
             for c in status.cells.values()

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from liftlock.commands.observe import resolve_recorded
 from liftlock.errors import LiftlockError
-from liftlock.model import Intent, Project, Recorded, Running, Unknown, same_artifacts
-from liftlock.planning.observation import Drift, drift_of
+from liftlock.model import (
+    EMPTY,
+    Artifacts,
+    Intent,
+    Known,
+    Project,
+    Recorded,
+    Running,
+    Unknown,
+    same_artifacts,
+)
+from liftlock.planning.observation import Drift, drift_in_words, drift_of
 from liftlock.ports import Adapters, EnvironmentRecords
 from liftlock.tasks import Background, all_at_once
 
@@ -22,8 +32,22 @@ class Cell:
     recorded: Recorded
     running: Running
     drift: Drift
+    recorded_artifacts: Artifacts = EMPTY
+    """The current record's artifacts, ids of other tools resolved where that was possible."""
     behind: str = ""
     """The first environment it is promoted from that holds other artifacts; "" when none does."""
+
+    @property
+    def difference(self) -> str:
+        """How running differs from recorded, part by part; "" unless it has drifted."""
+        if self.drift is not Drift.DRIFT:
+            return ""
+        return drift_in_words(self.recorded_artifacts, self.running)
+
+    @property
+    def note(self) -> str:
+        """What is no drift and still worth a look: a process type scaled to zero, a variable set by hand."""
+        return self.running.note if isinstance(self.running, Known) and self.running.artifacts else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +106,7 @@ async def _cell(
     except LiftlockError as error:
         running, artifacts = Unknown(error.message), {}
     drift = drift_of(artifacts if recorded.current else None, running)
-    return Cell(app, environment, recorded, running, drift)
+    return Cell(app, environment, recorded, running, drift, artifacts)
 
 
 async def _running(adapters: Adapters, project: Project, app: str, environment: str) -> Running:
@@ -106,5 +130,5 @@ def _compared(project: Project, cell: Cell, cells: Mapping[tuple[str, str], Cell
             or theirs.commit == current.release.commit
         )
         if differs:
-            return Cell(cell.app, cell.environment, cell.recorded, cell.running, cell.drift, source)
+            return replace(cell, behind=source)
     return cell

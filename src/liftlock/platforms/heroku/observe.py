@@ -125,8 +125,10 @@ def running(formation: Formation, releases: Sequence[HerokuRelease], expected: S
                 artifacts["release"] = shared
     scale = {process.type: process.quantity for process in formation.values()}
     asleep = sorted(t for t, quantity in scale.items() if quantity == 0 and t != "release")
-    note = f"scaled to zero: {', '.join(asleep)}" if asleep else ""
-    return Known(artifacts, scale=scale, marker=current.marker, note=note)
+    notes = [f"scaled to zero: {', '.join(asleep)}"] if asleep else []
+    if not current.short_ids:  # no deploy: somebody set a variable or rolled back, and the images stayed
+        notes.append(f"{current.marker} is no deploy: {current.description}")
+    return Known(artifacts, scale=scale, marker=current.marker, note="; ".join(notes))
 
 
 def _confirmed(process_type: str, current: HerokuRelease, expected: Sequence[Release]) -> ImageId | None:
