@@ -45,13 +45,13 @@ def judged(
     """`plan` with what every gate says of it. One that changes nothing has to pass none.
 
     Gates guard promotions: a rollback must not have to wait, and a deploy goes where nothing is
-    promoted to. Drift counts for both promotions and rollbacks.
+    promoted to. Drift counts for both promotions and rollbacks, where a switch would overwrite it.
     """
     if not plan.changes:
         return replace(plan, verdicts=())
     drifted = {
         app.app: drift_in_words(seen.recorded_artifacts, seen.running)
-        for app in plan.changes
+        for app in plan.releases
         if plan.kind in {Kind.PROMOTION, Kind.ROLLBACK}
         and (seen := observation.apps[app.app]).recorded.current is not None
         and drift_of(seen.recorded_artifacts, seen.running) is Drift.DRIFT
