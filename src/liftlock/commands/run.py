@@ -132,7 +132,8 @@ async def held(
     """Begin to take the lease, and give a function that waits for it. It is given back on leaving.
 
     Taking is never cut off half-way: a lease that was taken without our knowing would keep
-    everybody out until it runs out.
+    everybody out until it runs out. A run that is abandoned keeps its lease, with the journal
+    that a resume needs, until that has run out.
     """
     taken: list[Lease] = []
 
@@ -145,18 +146,24 @@ async def held(
             lease = Background(tasks, take)
             yield lease.result
             await lease.result()
-    finally:
-        with anyio.move_on_after(FREE_S, shield=True):
-            for lease_taken in taken:
-                await _give_back(lease_taken)
+    except anyio.get_cancelled_exc_class():
+        # Abandoned in the middle: the journal must outlive us, so the lease runs out by itself.
+        raise
+    except BaseException:
+        await _give_back(taken)
+        raise
+    else:
+        await _give_back(taken)
 
 
-async def _give_back(lease: Lease) -> None:
-    try:
-        await lease.free()
-    except LiftlockError:
-        # It runs out by itself, and whoever needs it before then is told whose it is.
-        return
+async def _give_back(taken: list[Lease]) -> None:
+    with anyio.move_on_after(FREE_S, shield=True):
+        for lease in taken:
+            try:
+                await lease.free()
+            except LiftlockError:
+                # It runs out by itself, and whoever needs it before then is told whose it is.
+                continue
 
 
 async def _taken(leases: Leases, environment: str, terms: Terms, emit: Emit) -> Lease:
