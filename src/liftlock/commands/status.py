@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from liftlock.commands.observe import resolve_recorded
 from liftlock.errors import LiftlockError
@@ -32,7 +32,7 @@ class Cell:
     recorded: Recorded
     running: Running
     drift: Drift
-    recorded_artifacts: Artifacts = EMPTY
+    recorded_artifacts: Artifacts = field(default_factory=lambda: EMPTY)
     """The current record's artifacts, ids of other tools resolved where that was possible."""
     behind: str = ""
     """The first environment it is promoted from that holds other artifacts; "" when none does."""
