@@ -218,7 +218,8 @@ async def rollback(
     apps:
         Only these apps.
     to:
-        The id of a promotion in `history`: go back to the deployments as it left them.
+        The id of a promotion in `history`: go back to the deployments as it left them. Or a time
+        (2026-11-20T12:00, in UTC unless it says otherwise), or how long ago (2h): as they were then.
     yes:
         Do not ask.
     dry_run:
@@ -298,6 +299,47 @@ async def deploy(
     place = environment or first_environment(common.project())
     terms = Terms("deploy", _seconds(wait))
     return await _plan_and_run(common, place, make, terms, yes=yes, dry_run=dry_run, events=events)
+
+
+@app.command
+async def record(
+    environment: str,
+    /,
+    *apps: str,
+    commit: str = "",
+    yes: Annotated[bool, Flag] = False,
+    dry_run: Annotated[bool, Flag] = False,
+    wait: Wait = "0s",
+    events: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Write what really runs into the ledger, after a change by hand. Switches nothing.
+
+    Parameters
+    ----------
+    environment:
+        The environment whose records are to tell what runs there.
+    apps:
+        Only these apps; every app that has drifted without.
+    commit:
+        The commit that they were built from, where no record tells it.
+    yes:
+        Do not ask.
+    dry_run:
+        Show what would be recorded, and stop.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    events:
+        Print events, one JSON document a line, while it runs.
+    """
+    from liftlock.commands.record import plan_record
+    from liftlock.commands.run import Terms
+
+    async def make(project: Project, adapters: Adapters) -> Plan:
+        return await plan_record(project, adapters, environment, apps, commit)
+
+    terms = Terms("record of what runs", _seconds(wait))
+    return await _plan_and_run(common, environment, make, terms, yes=yes, dry_run=dry_run, events=events)
 
 
 @app.command

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
+from liftlock.commands.facts import told
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import Conditions, check_names
+from liftlock.config import duration_s
 from liftlock.errors import LiftlockError, UsageError
-from liftlock.model import Deployment, Intent, Kind, Missing, Project, State
+from liftlock.model import Deployment, Intent, Kind, Missing, Project, State, Unknown
 from liftlock.planning.make import make_plan
+from liftlock.planning.migrations import backup_before, first_migration, warning
 from liftlock.planning.observation import Wanted
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
@@ -27,19 +33,25 @@ async def plan_rollback(
     apps: Collection[str] = (),
     conditions: Conditions | None = None,
 ) -> Plan:
-    """What a rollback would do: back to before the last promotion, or to just after `to`.
+    """What a rollback would do: back to before the last promotion, or to `to`.
 
-    `to` is the id of a promotion, deploy or rollback in this environment. Raises `UsageError`
-    for unknown names and ids, `LiftlockError` when there is nothing to go back to.
+    `to` is the id of a promotion, deploy or rollback in this environment (the state that it left), a
+    time, or a duration ago (the state then). Raises `UsageError` for unknown names, ids and times,
+    `LiftlockError` when there is nothing to go back to.
     """
     check_names(project, (environment,), apps)
     intents = await adapters.ledger.intents(environment, HISTORY)
     refuse_open_intents(environment, [i for i in intents if i.is_open])
     records = await _records(project, adapters, environment)
-    if to:
-        wanted, reverts = _after(to, intents, records, environment)
-    else:
+    if not to:
         wanted, reverts = _before_last(intents, records, environment)
+    elif (moment := moment_of(to, adapters.clock.now())) is not None:
+        wanted, reverts = _at(moment, intents, records, environment)
+    else:
+        wanted, reverts = _after(to, intents, records, environment)
+    if apps and set(wanted) - set(apps):
+        reverts = ""  # the others stay as that promotion left them: it is still in effect
+    wanted = await _warned(project, adapters, environment, wanted, records)
     conditions = conditions or Conditions()
     observation = await Observer(project, adapters, environment).for_releases(wanted)
     return make_plan(
@@ -71,7 +83,9 @@ def in_effect(intents: Sequence[Intent]) -> list[Intent]:
     return [
         intent
         for intent in intents
-        if intent.kind is not Kind.ROLLBACK and intent.state is State.SUCCESS and intent.id not in taken_back
+        if intent.kind not in {Kind.ROLLBACK, Kind.RECORD}
+        and intent.state is State.SUCCESS
+        and intent.id not in taken_back
     ]
 
 
@@ -120,22 +134,94 @@ def _after(
             f"{to!r} {what} in {environment}.",
             hint=f"Choose the id of a promotion that succeeded from: liftlock history {environment}",
         )
-    newer = intents[: intents.index(goal)]
-    later = {i.id for i in newer}
+    later = {i.id for i in intents[: intents.index(goal)]}
+
+    def stood(deployment: Deployment) -> bool:
+        """Whether the record was there when `goal` had ended: its own records were made by it."""
+        return deployment.promotion == goal.id or deployment.created_at <= goal.created_at
+
+    return _standing(stood, later, intents, records, environment)
+
+
+def _at(
+    moment: datetime, intents: Sequence[Intent], records: Mapping[str, Sequence[Deployment]], environment: str
+) -> tuple[dict[str, Wanted | Missing], str]:
+    """Each app as it stood at a moment. A promotion that had not ended by then counts as not begun:
+    its apps go together, or not at all."""
+    later = {i.id for i in intents if (i.finished_at or i.created_at) > moment}
+    return _standing(lambda d: d.created_at <= moment, later, intents, records, environment)
+
+
+def _standing(
+    stood: Callable[[Deployment], bool],
+    later: Collection[str],
+    intents: Sequence[Intent],
+    records: Mapping[str, Sequence[Deployment]],
+    environment: str,
+) -> tuple[dict[str, Wanted | Missing], str]:
+    """Each app's newest record that `stood` and is not of a `later` promotion, and what that takes back."""
     wanted: dict[str, Wanted | Missing] = {}
     for app, deployments in records.items():
         if not deployments:
             continue
-        found = next(
-            (d for d in deployments if d.counts and d.promotion not in later and _stood(d, goal)), None
-        )
+        found = next((d for d in deployments if d.counts and d.promotion not in later and stood(d)), None)
         wanted[app] = Wanted(found.release, found) if found else _nothing_before(environment)
     return wanted, ",".join(i.id for i in in_effect(intents) if i.id in later)
 
 
-def _stood(deployment: Deployment, goal: Intent) -> bool:
-    """Whether the record was there when `goal` had ended: its own records were made by it."""
-    return deployment.promotion == goal.id or deployment.created_at <= goal.created_at
+def moment_of(to: str, now: datetime) -> datetime | None:
+    """The moment that `2h` (ago) or `2026-11-20T12:00` means; None for what is neither, such as an id.
+
+    A time without a zone is UTC, as `history` prints it. Raises `UsageError` for a time to come.
+    """
+    try:
+        moment = now - timedelta(seconds=duration_s(to))
+    except ValueError:
+        if "-" not in to:
+            return None
+        try:
+            moment = datetime.fromisoformat(to)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > now:
+        raise UsageError(
+            f"{to} lies in the future: nothing has run then.", hint="Choose a time in `history`."
+        )
+    return moment
+
+
+async def _warned(
+    project: Project,
+    adapters: Adapters,
+    environment: str,
+    wanted: Mapping[str, Wanted | Missing],
+    records: Mapping[str, Sequence[Deployment]],
+) -> dict[str, Wanted | Missing]:
+    """The wanted releases, with a note on those that lie before a migration of their database."""
+
+    async def look(name: str) -> Wanted | Missing:
+        goal, app = wanted[name], project.apps[name]
+        if isinstance(goal, Missing):
+            return goal
+        newer = list(
+            takewhile(lambda d: goal.deployment is None or d.id != goal.deployment.id, records[name])
+        )
+        migration = first_migration(app, goal.release, newer)
+        if migration is None:
+            return goal
+        service = adapters.databases_of(app) if app.backup else None
+        backup = None
+        if service is not None:
+            backups = await told(lambda: service.backups(app.targets[environment]))
+            if isinstance(backups, Unknown):
+                why = f"which backups there are could not be told ({backups.reason})"
+                return replace(goal, notes=(*goal.notes, why, warning(migration, None, is_backed_up=False)))
+            backup = backup_before(migration, backups)
+        note = warning(migration, backup, is_backed_up=service is not None)
+        return replace(goal, notes=(*goal.notes, note))
+
+    return await each(wanted, look)
 
 
 def _nothing_before(environment: str) -> Missing:
