@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import anyio
 import httpx2
 import pytest
 
-from liftlock.errors import NotHealthy, ReleaseFailed, UsageError
+from liftlock.errors import NotFound, NotHealthy, ReleaseFailed, UsageError
 from liftlock.model import (
     EMPTY,
     App,
@@ -71,6 +70,8 @@ class Source:
 
     @asynccontextmanager
     async def checkout(self, repository: str, sha: str) -> AsyncIterator[Path]:
+        if (repository, sha) != ("example/explore", COMMIT):
+            raise NotFound("GitHub has no such commit.", vendor="github", status=404)
         self.checkouts.append((repository, sha))
         yield self.folder
 
@@ -189,7 +190,7 @@ async def test_missing_variable_is_named_before_anything_runs(rig: Rig) -> None:
 
 async def test_commit_has_to_exist(rig: Rig) -> None:
     assert await rig.platform.locate(target_of(), RELEASE, None) == Located(RELEASE, {"commit": "target"})
-    gone = replace(RELEASE, commit="6" * 40)
+    gone = Release("preferences", "6" * 40, {"commit": CommitId("6" * 40)})
     assert isinstance(await rig.platform.locate(target_of(), gone, None), Missing)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from liftlock.errors import NotHealthy, ReleaseFailed, UsageError
+from liftlock.errors import Conflict, NotFound, NotHealthy, ReleaseFailed, UsageError
 from liftlock.model import (
     App,
     CommitId,
@@ -68,9 +68,14 @@ class Command:
         return Unknown(f"its status command {_ended(outcome)}{outcome.tail}")
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
-        """See `ports.Platform`. The commit has to be in the repository, and every variable set."""
+        """See `ports.Platform`. The commit has to be in the repository, and every variable set.
+
+        The commit is found by fetching its checkout, which its status command needs next.
+        """
         self._environment(target)
-        if await self._context.source_code.commit(self._repository(target), release.commit) is None:
+        try:
+            await self._checkout(target, _commit(release))
+        except (NotFound, Conflict):  # GitHub's 404, and its 422 of a sha that is no commit
             return Missing(
                 f"The commit {release.commit} of {release.app} is not in {self._repository(target)}.",
                 hint="It may have been rewritten since: deploy the app again.",
