@@ -211,8 +211,10 @@ class DatabaseService(Protocol):
 class Scratch(Protocol):
     """A PostgreSQL database of our own, made for one look at a backup and gone afterwards."""
 
-    where: str
-    """Which server it is on, in words."""
+    @property
+    def where(self) -> str:
+        """Which server it is on, in words."""
+        ...
 
     async def load(self, archive: Path) -> None:
         """Restore an archive of `pg_dump` into it. Raises `BackupFailed` in the words of `pg_restore`."""

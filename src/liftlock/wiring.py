@@ -34,6 +34,7 @@ from liftlock.ports import (
     Ledger,
     Notifier,
     Platform,
+    Scratch,
     WaitNotice,
 )
 
@@ -94,6 +95,30 @@ async def open_project(
     finally:
         with anyio.CancelScope(shield=True):
             await clients.aclose()
+
+
+@asynccontextmanager
+async def scratch_database(into: str = "", environ: Mapping[str, str] = os.environ) -> AsyncIterator[Scratch]:
+    """An empty PostgreSQL database that is gone on leaving: on the embedded server, or on that of `into`.
+
+    `into` is "env:NAME", "keyring:NAME" or an address, which must not hold a password: everybody on
+    the machine can read the arguments of its processes. Raises `UsageError`.
+    """
+    from liftlock.databases.pg_address import read_address
+    from liftlock.databases.scratch import open_scratch
+
+    address = None
+    if into.startswith(("env:", "keyring:")):
+        address = read_address(Credentials(environ).secret(into), into)
+    elif into:
+        address = read_address(into, "--into")
+        if address.password:
+            raise UsageError(
+                "--into holds a password, and everybody on this machine can read it there.",
+                hint="Write --into env:NAME, or leave the password to PGPASSWORD or ~/.pgpass. Change this one.",
+            )
+    async with open_scratch(environ, address) as scratch:
+        yield scratch
 
 
 def endpoint_notes(project: Project) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import anyio
 from cyclopts import App, CycloptsError, Parameter
 
 from liftlock import __version__
+from liftlock.cli.backups import backups, rollback_with_databases
 from liftlock.cli.output import print_error
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.errors import LiftlockError, UsageError, ungrouped
@@ -35,6 +36,7 @@ app = App(
     end_of_options_delimiter="--",
     default_parameter=Parameter(show_default=False),
 )
+app.command(backups)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -205,6 +207,10 @@ async def rollback(
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
     accept_drift: Annotated[bool, Flag] = False,
+    restore_database: Annotated[bool, Flag] = False,
+    confirm: str = "",
+    override: list[str] | None = None,
+    reason: str = "",
     wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
@@ -226,6 +232,15 @@ async def rollback(
         Show the plan and stop.
     accept_drift:
         Overwrite what runs there unrecorded.
+    restore_database:
+        Once the code is back, restore its databases from the backups that were taken before. What was
+        written since is lost.
+    confirm:
+        With --restore-database: the environment's name once more, where nobody can be asked to type it.
+    override:
+        backup-size, to go on although a backup's size collapsed; needs --reason.
+    reason:
+        Why; recorded.
     wait:
         How long to wait for whoever holds the environment, such as 10m.
     events:
@@ -240,8 +255,13 @@ async def rollback(
             project, adapters, environment, to=to, apps=apps, conditions=Conditions(accept_drift)
         )
 
-    overrides = {"drift": "--accept-drift"} if accept_drift else {}
+    overrides = _overridden(override or (), reason) | ({"drift": "--accept-drift"} if accept_drift else {})
     terms = Terms("rollback", _seconds(wait), overrides=overrides)
+    if restore_database:
+        return await rollback_with_databases(
+            common, environment, make, terms,
+            yes=yes, confirm=confirm, dry_run=dry_run, events=events, ask=_ask,
+        )  # fmt: skip
     return await _plan_and_run(common, environment, make, terms, yes=yes, dry_run=dry_run, events=events)
 
 
@@ -252,6 +272,8 @@ async def deploy(
     *apps: str,
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
+    override: list[str] | None = None,
+    reason: str = "",
     wait: Wait = "30m",
     events: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
@@ -268,6 +290,10 @@ async def deploy(
         Do not ask.
     dry_run:
         Publish, show the plan, and release nothing.
+    override:
+        backup-size, to go on although a backup's size collapsed; needs --reason.
+    reason:
+        Why; recorded.
     wait:
         How long to wait for whoever holds the environment, such as 10m.
     events:
@@ -297,7 +323,7 @@ async def deploy(
         )
 
     place = environment or first_environment(common.project())
-    terms = Terms("deploy", _seconds(wait))
+    terms = Terms("deploy", _seconds(wait), overrides=_overridden(override or (), reason))
     return await _plan_and_run(common, place, make, terms, yes=yes, dry_run=dry_run, events=events)
 
 

@@ -1,0 +1,529 @@
+"""`liftlock backups …`: an environment's databases and their backups."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+from cyclopts import App, Parameter
+
+from liftlock.cli.output import Output
+from liftlock.cli.session import Common, opened, until_signalled
+from liftlock.errors import BackupFailed, LiftlockError, UsageError
+
+if TYPE_CHECKING:
+    from liftlock.commands.backup_files import Verdict
+    from liftlock.commands.backups import Captured, Kept
+    from liftlock.commands.restore import Restored
+    from liftlock.commands.run import Terms
+    from liftlock.engine.execute import StopRequest
+    from liftlock.model import Project
+    from liftlock.planning.plan import Plan
+    from liftlock.ports import Adapters
+
+Flag = Parameter(negative="")
+Wait = Annotated[str, Parameter(show_default=True)]
+DEFAULTS = Common()
+SHOWN = 10
+
+backups = App(
+    name="backups",
+    help="List, take, download, verify, restore and prune the databases' backups.",
+    help_format="plaintext",
+)
+
+
+@backups.command(name="list")
+async def list_(environment: str, /, *apps: str, common: Common = DEFAULTS) -> int:
+    """List the complete backups of an environment's databases, newest first. Changes nothing.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    apps:
+        Only these apps' [default: those with `backup` in the configuration].
+    """
+    from liftlock.commands.backups import list_backups
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        listed = await list_backups(project, adapters, environment, apps)
+    if common.json:
+        output.document({"environment": environment, "backups": [_document(one) for one in listed]})
+    else:
+        _show_list(output, environment, listed)
+    return 0
+
+
+@backups.command
+async def capture(environment: str, /, *apps: str, common: Common = DEFAULTS) -> int:
+    """Back up all databases of an environment at once, one that several apps share once.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    apps:
+        Only these apps' [default: those with `backup` in the configuration].
+    """
+    from liftlock import wording
+    from liftlock.commands.backups import capture_backups
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        captured = await capture_backups(project, adapters, environment, apps, _teller(output))
+    for one in captured:
+        if one.backup is not None:
+            size = wording.size(one.backup.size_bytes)
+            taken_s = (one.backup.finished_at - one.backup.started_at).total_seconds()
+            output.line(f"{one.backup.id} of {one.used.whose}: {size} in {wording.duration(taken_s)}")
+        if one.note:
+            output.line(f"  look at it: {one.note}", style="yellow")
+    if common.json:
+        output.document({"environment": environment, "backups": [_captured(one) for one in captured]})
+    failed = [one.error for one in captured if one.error is not None]
+    if failed:
+        raise BackupFailed(
+            "\n".join(error.message for error in failed), hint=" ".join({e.hint: None for e in failed})
+        )
+    return 0
+
+
+@backups.command
+async def download(
+    environment: str, app: str, backup: str = "", /, *, out: Path, common: Common = DEFAULTS
+) -> int:
+    """Write a backup to a file, an archive of pg_dump. It never overwrites one.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    app:
+        The app whose database it is of.
+    backup:
+        Its id in `backups list` [default: the newest].
+    out:
+        The file.
+    """
+    from liftlock.commands.backup_files import download as fetch
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        kept = await fetch(project, adapters, environment, app, backup, out, output.aside)
+    if common.json:
+        output.document(_document(kept) | {"file": str(out)})
+    else:
+        output.line(f"{kept.backup.id} of {kept.used.whose} is in {out}.", style="green")
+    return 0
+
+
+@backups.command
+async def verify(
+    environment: str,
+    app: str,
+    backup: str = "",
+    /,
+    *,
+    into: str = "",
+    exact: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Restore a backup into a scratch PostgreSQL, and compare its tables with the database's own.
+
+    It fails when pg_restore does, when a table is missing, and when one is empty that has rows in the
+    database now. Other numbers of rows are shown: a database moves on.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    app:
+        The app whose database it is of.
+    backup:
+        Its id in `backups list` [default: the newest].
+    into:
+        A server for the scratch database: env:NAME, keyring:NAME, or an address without a password
+        [default: the embedded one].
+    exact:
+        Any difference fails: for a database that nobody writes to.
+    """
+    from liftlock.commands.backup_files import verify as restored_and_compared
+    from liftlock.wiring import scratch_database
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters, scratch_database(into) as scratch:
+        verdict = await restored_and_compared(
+            project, adapters, environment, app, backup, scratch, output.aside
+        )
+    passed = verdict.passed(exact=exact)
+    if common.json:
+        output.document(_verdict_document(verdict, passed=passed))
+    else:
+        _show_verdict(output, verdict, passed=passed)
+    return 0 if passed else 1
+
+
+@backups.command
+async def restore(
+    environment: str,
+    app: str,
+    backup: str,
+    /,
+    *,
+    confirm: str = "",
+    wait: Wait = "0s",
+    common: Common = DEFAULTS,
+) -> int:
+    """Make a database what it was when a backup was taken. What was written since is lost.
+
+    Under the environment's lease, in maintenance mode, and after a fresh backup of what stands.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    app:
+        The app whose database it is.
+    backup:
+        The backup's id in `backups list`.
+    confirm:
+        The environment's name once more, where nobody can be asked to type it.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    """
+    from liftlock.commands.backups import find_backup
+
+    project, output = common.project(), common.output()
+    wait_s = _seconds(wait)
+
+    async def work(stop: StopRequest) -> int:
+        async with opened(project, output) as adapters:
+            kept = await find_backup(project, adapters, environment, app, backup)
+            output.line(_told_restore(kept), style="bold")
+            await _confirmed(environment, confirm)
+            restored = await _restore(project, adapters, environment, [kept], wait_s, output, stop)
+        if common.json:
+            output.document(
+                {"environment": environment, "restored": [_restored_document(one) for one in restored]}
+            )
+        return 0
+
+    return await until_signalled(work, output)
+
+
+@backups.command
+async def prune(
+    environment: str,
+    /,
+    *,
+    keep: int,
+    yes: Annotated[bool, Flag] = False,
+    wait: Wait = "0s",
+    common: Common = DEFAULTS,
+) -> int:
+    """Delete old backups: never the newest, and never one that a record or a journal names.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    keep:
+        How many of each database to keep, at least 1.
+    yes:
+        Do not ask.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    """
+    from liftlock.commands import backups as command
+    from liftlock.commands.run import Terms, held
+
+    project, output = common.project(), common.output()
+    wait_s = _seconds(wait)
+    async with opened(project, output) as adapters:
+        planned = await command.plan_prune(project, adapters, environment, keep)
+        _show_list(output, environment, planned.delete, "to be deleted")
+        if planned.named:
+            output.line(f"{len(planned.named)} older ones stay, since records name them.")
+        deleted: Sequence[Kept] = ()
+        if planned.delete:
+            if not yes:
+                await _asked(f"Delete {len(planned.delete)} backups of {environment}? [y/N] ", environment)
+            async with held(
+                adapters.leases, environment, Terms("pruning of backups", wait_s), lambda _: None
+            ) as lease:
+                journal = (await lease()).journal
+                now = await command.plan_prune(project, adapters, environment, keep, journal)
+                agreed = {(one.backup.database, one.backup.id) for one in planned.delete}
+                deleted = [one for one in now.delete if (one.backup.database, one.backup.id) in agreed]
+                await command.prune(command.Pruning(tuple(deleted), ()))
+            output.line(f"Deleted {len(deleted)}.", style="green")
+    if common.json:
+        output.document({"environment": environment, "deleted": [_document(one) for one in deleted]})
+    return 0
+
+
+async def rollback_with_databases(
+    common: Common,
+    environment: str,
+    make: Callable[[Project, Adapters], Any],
+    terms: Terms,
+    *,
+    yes: bool,
+    confirm: str,
+    dry_run: bool,
+    events: bool,
+    ask: Callable[[Plan], Any],
+) -> int:
+    """`rollback --restore-database`: the code goes back first, then the databases from before."""
+    from liftlock.cli import plan_view, progress
+    from liftlock.commands.restore import backups_before
+    from liftlock.commands.run import run_under_lease
+    from liftlock.errors import NeedsPerson
+    from liftlock.wiring import endpoint_notes
+
+    project, output = common.project(), common.output(events=events)
+    chosen: list[Kept] = []
+
+    async def work(stop: StopRequest) -> int:
+        async with opened(project, output) as adapters:
+
+            async def planned() -> Plan:
+                made: Plan = await make(project, adapters)
+                chosen[:] = await backups_before(project, adapters, made) if made.changes else []
+                return made
+
+            def show(made: Plan) -> None:
+                plan_view.show_plan(output, project, made, endpoint_notes(project))
+                for kept in chosen:
+                    output.line(_told_restore(kept), style="bold")
+
+            async def agree(made: Plan) -> None:
+                if not yes:
+                    await ask(made)
+                await _confirmed(environment, confirm)
+
+            if dry_run:
+                made = await planned()
+                show(made)
+                return 1 if made.blocked else 0
+            with progress.view(output, adapters.clock) as tell:
+                made, result = await run_under_lease(
+                    project, adapters, environment, planned, terms,
+                    show=show, agree=agree, emit=tell, stop=stop,
+                )  # fmt: skip
+            if made.changes:
+                plan_view.show_result(output, made, result)
+            restored: Sequence[Restored] = ()
+            if result.exit_code == 0 and chosen:
+                try:
+                    restored = await _restore(
+                        project, adapters, environment, chosen, terms.wait_s, output, stop
+                    )
+                except LiftlockError as error:
+                    how = f"liftlock backups restore {environment} {chosen[0].used.apps[0]} {chosen[0].backup.id}"
+                    raise NeedsPerson(
+                        f"The code of {environment} is back, and not every database is: {error.message}",
+                        hint=f"{error.hint} To restore it: {how}".strip(),
+                    ) from error
+        if common.json:
+            output.document(
+                plan_view.result_document(made, result)
+                | {"restored": [_restored_document(one) for one in restored]}
+            )
+        return result.exit_code
+
+    return await until_signalled(work, output)
+
+
+async def _restore(
+    project: Project,
+    adapters: Adapters,
+    environment: str,
+    chosen: Sequence[Kept],
+    wait_s: float,
+    output: Output,
+    stop: StopRequest,
+) -> Sequence[Restored]:
+    from liftlock import wording
+    from liftlock.cli import progress
+    from liftlock.commands.restore import restore_databases
+
+    said: dict[str, str] = {}
+
+    def tell(app: str, text: str) -> None:
+        steady = " runs, " not in text  # how far a transfer is would fill the screen
+        if steady and said.get(app) != text:
+            output.line(f"  {app:<12} {text}")
+        elif not steady:
+            output.aside(f"  {app:<12} {text}")
+        said[app] = text
+
+    with progress.view(output, adapters.clock) as emit:
+        restored = await restore_databases(
+            project, adapters, environment, chosen, wait_s, emit=emit, stop=stop, tell=tell
+        )
+    for one in restored:
+        size = wording.size(one.fresh.size_bytes)
+        output.line(
+            f"{one.kept.used.whose} is as it was in {one.kept.backup.id}. What stood before is "
+            f"{one.fresh.id} ({size}).",
+            style="green",
+        )
+    return restored
+
+
+async def _confirmed(environment: str, given: str) -> None:
+    """Return once the environment's name was typed, or given as `--confirm`. Raises otherwise."""
+    if given and given != environment:
+        raise UsageError(f"--confirm says {given!r}, and the environment is {environment}.")
+    if given:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "Nobody can be asked: standard input is not a terminal.",
+            hint=f"Restoring loses what was written since: to go on, say --confirm {environment}",
+        )
+    answer = await _answer(f"\nWhat was written since is lost. Type {environment} to go on: ")
+    if answer != environment:
+        raise LiftlockError(f"Declined; {environment} was not changed.")
+
+
+async def _asked(question: str, environment: str) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "Nobody can be asked: standard input is not a terminal.", hint="Say --yes to go on without."
+        )
+    if (await _answer(question)).lower() not in {"y", "yes"}:
+        raise LiftlockError(f"Declined; nothing of {environment} was deleted.")
+
+
+async def _answer(question: str) -> str:
+    sys.stdout.flush()
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    await anyio.wait_readable(sys.stdin)  # not in a thread: the process could not end before its line came
+    return sys.stdin.readline().strip()
+
+
+def _seconds(text: str) -> float:
+    from liftlock.config import duration_s
+
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"--wait {text}: {error}", hint="For example: --wait 10m") from error
+
+
+def _teller(output: Output) -> Callable[[str, str], None]:
+    return lambda app, text: output.aside(f"  {app:<12} {text}")
+
+
+def _told_restore(kept: Kept) -> str:
+    from liftlock import wording
+
+    taken = f"{kept.backup.started_at:%Y-%m-%d %H:%M} UTC"
+    return (
+        f"Restores {kept.used.whose} from {kept.backup.id} "
+        f"({wording.size(kept.backup.size_bytes)}, taken {taken})."
+    )
+
+
+def _show_list(output: Output, environment: str, listed: Sequence[Kept], what: str = "") -> None:
+    from rich.table import Table
+
+    from liftlock import wording
+
+    if not listed:
+        output.line(f"There is no backup in {environment}{f' {what}' if what else ''}.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for column in ("id", "apps", "size", "taken", "took"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "size" else "left")
+    for one in listed:
+        took = wording.duration((one.backup.finished_at - one.backup.started_at).total_seconds())
+        table.add_row(
+            one.backup.id,
+            ", ".join(one.used.apps),
+            wording.size(one.backup.size_bytes),
+            f"{one.backup.started_at:%Y-%m-%d %H:%M:%S} UTC",
+            took,
+        )
+    if what:
+        output.line(f"{len(listed)} {what}:")
+    output.show(table)
+
+
+def _show_verdict(output: Output, verdict: Verdict, *, passed: bool) -> None:
+    backup = verdict.kept.backup
+    rows = sum(verdict.tables.values())
+    output.line(
+        f"{backup.id} of {verdict.kept.used.whose} can be restored on {verdict.where}: "
+        f"{len(verdict.tables)} tables, {rows:,} rows."
+    )
+    if verdict.source is None:
+        output.line(f"Its database was not looked at: {verdict.unreached}", style="yellow")
+        for name, count in verdict.tables.items():
+            output.line(f"  {name}: {count:,}")
+        return
+    for name in verdict.missing:
+        output.line(
+            f"  {name} is missing: the database has it, with {verdict.source[name]:,} rows", style="red"
+        )
+    for name in verdict.emptied:
+        output.line(f"  {name} is empty: the database has {verdict.source[name]:,} rows", style="red")
+    others = [name for name in verdict.differing if name not in verdict.emptied]
+    for name in others[: None if output.verbose else SHOWN]:
+        now = f"{verdict.source[name]:,} now" if name in verdict.source else "no longer there"
+        output.line(f"  {name}: {verdict.tables[name]:,} rows, {now}", style="yellow")
+    if len(others) > SHOWN and not output.verbose:
+        output.line(f"  and {len(others) - SHOWN} tables more (-v shows them)")
+    if not verdict.differing and not verdict.missing:
+        output.line("Its tables and rows are those of the database.", style="green")
+    elif not passed:
+        output.line("It does not hold what the database does.", style="bold red")
+
+
+def _document(kept: Kept) -> dict[str, Any]:
+    backup = kept.backup
+    return {
+        "id": backup.id,
+        "database": backup.database,
+        "apps": list(kept.used.apps),
+        "service": backup.service,
+        "size_bytes": backup.size_bytes,
+        "started_at": backup.started_at.isoformat(),
+        "finished_at": backup.finished_at.isoformat(),
+    }
+
+
+def _captured(one: Captured) -> dict[str, Any]:
+    from liftlock.commands.backups import Kept
+
+    if one.backup is not None:
+        return _document(Kept(one.used, one.backup)) | {"note": one.note}
+    why = one.error.message if one.error else ""
+    return {"database": one.used.database.id, "apps": list(one.used.apps), "error": why}
+
+
+def _restored_document(one: Restored) -> dict[str, Any]:
+    from liftlock.commands.backups import Kept
+
+    return {"from": _document(one.kept), "before": _document(Kept(one.kept.used, one.fresh))}
+
+
+def _verdict_document(verdict: Verdict, *, passed: bool) -> dict[str, Any]:
+    return {
+        "backup": _document(verdict.kept),
+        "passed": passed,
+        "tables": dict(verdict.tables),
+        "source": None if verdict.source is None else dict(verdict.source),
+        "not_compared": verdict.unreached,
+        "missing": verdict.missing,
+        "empty": verdict.emptied,
+        "differing": verdict.differing,
+    }
