@@ -17,7 +17,7 @@ from liftlock.engine.outcome import Result
 from liftlock.errors import LiftlockError
 from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
-from liftlock.model import Approval, Backup, Check, Commit, Gates, Known, Release, Target
+from liftlock.model import Approval, Backup, Check, Commit, Gates, Known, Release, State, Target
 from liftlock.planning.plan import Plan, Verdict
 from liftlock.ports import Adapters
 from tests.doubles import (
@@ -85,7 +85,8 @@ class World:
             for environment, version in (("dev", "b"), ("staging", "a")):
                 of = release(app.name, version)
                 record = deployment(app.name, environment, of, 100 + number)
-                self.ledger.put(replace(record, created_at=START))
+                done = replace(record, created_at=START, state=State.SUCCESS, reached_success=True)
+                self.ledger.put(done)
                 self.platform.runs[app.name, environment] = Known(of.artifacts, marker="v1")
         self.adapters = Adapters(
             platforms={"fake": self.platform},
