@@ -70,7 +70,7 @@ class Source:
 
     @asynccontextmanager
     async def checkout(self, repository: str, sha: str) -> AsyncIterator[Path]:
-        if (repository, sha) != ("example/explore", COMMIT):
+        if sha not in {COMMIT, "4" * 40}:
             raise NotFound("GitHub has no such commit.", vendor="github", status=404)
         self.checkouts.append((repository, sha))
         yield self.folder

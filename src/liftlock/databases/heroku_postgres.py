@@ -37,6 +37,7 @@ ACCEPT = {"Accept": "application/vnd.heroku+json; version=3"}
 BACKUP_LIMIT_S = 6 * 3600.0
 _REPEATS = 2
 _LOST_S = 2.0
+FRESH_S = 5.0
 _LOG_LINES = 10
 _EARLIER = 10
 
@@ -55,11 +56,14 @@ class HerokuPostgres:
         """By add-on, under which names its backups may say that they are of it."""
         self._payers: dict[str, str] = {}
         """By add-on, the id of the app that is billed for it."""
+        self._seen: dict[str, tuple[float, list[Transfer]]] = {}
+        """By add-on, the last list of transfers, and when it was asked for."""
 
     async def databases(self, target: Target) -> Sequence[Database]:
         """The add-on behind the app's DATABASE_URL; none when nothing is attached there.
 
-        One round trip. Changes nothing, though it is a POST.
+        Two round trips: a capture that follows soon needs the list of backups, and takes this one.
+        Changes nothing, though the first is a POST.
         """
         try:
             answer = await self._context.http("heroku").request(
@@ -78,11 +82,14 @@ class HerokuPostgres:
             self._payers[addon_id] = optional(attachment, "addon.app.id", str) or account
             self._names[addon_id] = self._names.get(addon_id, frozenset()) | _names(attachment)
             found[addon_id] = Database(addon_id, target.app, target.environment, self.name, account)
+        for database in found.values():
+            asked = anyio.current_time()
+            self._seen[database.id] = asked, await self._listed(database)
         return list(found.values())
 
     async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
         """See `ports.DatabaseService`. A look at the list, one capture, and looks at it until it ends."""
-        listed = await self._transfers(database)
+        listed = await self._transfers(database, seen=self._fresh(database))
         transfer = _adopted(listed, not_before)
         if transfer is None:
             transfer = await self._begin(database, {each.uuid for each in listed}, progress)
@@ -163,9 +170,17 @@ class HerokuPostgres:
                 )
         raise NotFound(f"Heroku lists no backup {backup.id} of {_where(database)}.", vendor="heroku_data")
 
-    async def _transfers(self, database: Database) -> list[Transfer]:
+    def _fresh(self, database: Database) -> list[Transfer] | None:
+        """The list that planning asked for, once, while nobody can have begun a backup for us since."""
+        asked, listed = self._seen.pop(database.id, (0.0, None))
+        return listed if anyio.current_time() - asked < FRESH_S else None
+
+    async def _transfers(self, database: Database, seen: list[Transfer] | None = None) -> list[Transfer]:
         """The database's backups, whatever became of them."""
-        listed, names = await together(lambda: self._listed(database), lambda: self._names_of(database))
+        if seen is None:
+            listed, names = await together(lambda: self._listed(database), lambda: self._names_of(database))
+        else:
+            listed, names = seen, await self._names_of(database)
         return [t for t in listed if t.is_backup and t.database_name.upper() in names]
 
     async def _restores(self, database: Database) -> list[Transfer]:

@@ -189,7 +189,8 @@ class Run:
         service = self._adapters.databases_of(self._project.apps[database.app])
         if service is None:
             raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
-        backup = await service.capture(database, self._plan.observed_at, progress)
+        since = self._resumed.created_at if self._resumed else self._plan.observed_at
+        backup = await service.capture(database, since, progress)
         if backup.size_bytes <= 0:
             raise BackupFailed(
                 f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
