@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.ledgers.worlds import (
 
 pytestmark = pytest.mark.anyio
 
+PLAN = "5" * 64
 APPS = ("SSO", "ITC", "ODB", "Explore", "ResourceUI", "AdminUI", "preferences")
 
 
@@ -209,3 +211,29 @@ async def test_an_environment_without_any_record_is_empty(ledger: Ledger) -> Non
 
 async def test_it_says_who_we_are(ledger: Ledger) -> None:
     assert await ledger.account() == "owner"
+
+
+async def test_an_approval_is_read_as_it_was_given(world: World) -> None:
+    expires_at = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
+    given = await world.ledger.approve("staging", PLAN, expires_at)
+    assert (given.account, given.expires_at) == ("owner", expires_at)
+    assert given.at.tzinfo is not None
+    assert await world.another().approvals("staging", PLAN) == [given]
+
+
+async def test_approvals_are_those_of_one_plan_in_one_environment_newest_first(world: World) -> None:
+    expires_at = datetime(2026, 12, 1, 12, 0, tzinfo=UTC)
+    await world.ledger.approve("staging", PLAN, expires_at)
+    later = expires_at.replace(day=2)
+    await world.ledger.approve("staging", PLAN, later)
+    assert [a.expires_at for a in await world.another().approvals("staging", PLAN)] == [later, expires_at]
+    assert await world.ledger.approvals("staging", "6" * 64) == []
+    assert await world.ledger.approvals("production", PLAN) == []
+
+
+async def test_an_approval_is_no_promotion_and_no_record(world: World) -> None:
+    await world.ledger.approve("staging", PLAN, datetime(2026, 12, 1, 12, 0, tzinfo=UTC))
+    reading = world.another().read("staging", APPS)
+    assert await reading.newest() == {}
+    assert await reading.open_intents() == []
+    assert await world.ledger.intents(None, 10) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -22,7 +23,7 @@ from liftlock.errors import (
 from liftlock.http import Http
 from liftlock.ledgers.github import INTENT_TASK, GitHubLedger
 from liftlock.ledgers.github_deployments import LOOKS_S, Deployments, cut
-from liftlock.ledgers.payload import intent_payload
+from liftlock.ledgers.payload import approval_payload, intent_payload
 from liftlock.model import Deployment, Intent, RecordedId, State
 from liftlock.ports import Ledger
 from tests.ledgers.worlds import (
@@ -565,3 +566,38 @@ def test_a_description_is_one_line_of_140_characters() -> None:
     assert cut("two\nlines") == "two lines"
     assert len(cut("x" * 141)) == 140
     assert cut("x" * 140) == "x" * 140
+
+
+async def test_an_approval_is_by_whoever_made_the_deployment_whatever_its_payload_says() -> None:
+    async with github_world() as world:
+        ours = approval_payload("key", "5" * 64, datetime(2026, 12, 1, tzinfo=UTC))
+        claimed = {"liftlock": {**ours["liftlock"], "account": "alice", "creator": {"login": "alice"}}}
+        body = {"task": "liftlock:approval", "environment": "staging", "payload": claimed}
+        await world.foreign("example/services", body)
+        (found,) = await world.ledger.approvals("staging", "5" * 64)
+        assert found.account == "owner"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "",
+        "approved",
+        {"liftlock": {"format": 2, "plan": "5" * 64, "expires": "2026-12-01T00:00:00+00:00"}},
+        {"liftlock": {"format": 1, "plan": "5" * 64, "expires": "tomorrow"}},
+        {"liftlock": {"format": 1, "plan": "5" * 64, "expires": "2026-12-01T00:00:00"}},
+        {"liftlock": {"format": 1, "plan": ["5" * 64], "expires": "2026-12-01T00:00:00+00:00"}},
+    ],
+)
+async def test_an_approval_that_cannot_be_understood_approves_nothing(payload: object) -> None:
+    async with github_world() as world:
+        body = {"task": "liftlock:approval", "environment": "staging", "payload": payload}
+        await world.foreign("example/services", body)
+        assert await world.ledger.approvals("staging", "5" * 64) == []
+
+
+async def test_an_approval_whose_answer_was_lost_is_given_once() -> None:
+    async with github_world() as world:
+        world.fault(method="POST", path="/deployments$", action="lost", times=1)
+        given = await world.ledger.approve("staging", "5" * 64, datetime(2026, 12, 1, tzinfo=UTC))
+        assert await world.ledger.approvals("staging", "5" * 64) == [given]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from liftlock.model import Approval, Gates
-from liftlock.planning.gates import Facts, judge
+from liftlock.model import Approval, GateCommand, Gates
+from liftlock.planning.gates import GATES, Facts, judge
 from liftlock.planning.plan import Action, AppPlan, Verdict
 from tests.doubles import START, deployment, release
 
@@ -68,3 +69,89 @@ def test_an_overridden_gate_holds_and_keeps_the_reason() -> None:
         overrides={"approvals": "hotfix"},
     )[0]
     assert (verdict.holds, verdict.passed, verdict.overridden) == (True, False, "hotfix")
+
+
+CHRISTMAS = "2026-12-20 .. 2027-01-04 America/Santiago"
+THAW = datetime(2027, 1, 5, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("freezes", "now", "passes_at"),
+    [
+        # Santiago is UTC-3 in December: both days belong to the freeze, by its own midnight.
+        ((CHRISTMAS,), datetime(2026, 12, 20, 2, 59, tzinfo=UTC), None),
+        ((CHRISTMAS,), datetime(2026, 12, 20, 3, 0, tzinfo=UTC), THAW),
+        ((CHRISTMAS,), datetime(2027, 1, 5, 2, 59, tzinfo=UTC), THAW),
+        ((CHRISTMAS,), THAW, None),
+        (("2026-12-20 18:00 .. 2026-12-21 08:00 UTC",), datetime(2026, 12, 20, 17, 59, tzinfo=UTC), None),
+        (
+            ("2026-12-20 18:00 .. 2026-12-21 08:00 UTC",),
+            datetime(2026, 12, 20, 18, 0, tzinfo=UTC),
+            datetime(2026, 12, 21, 8, 0, tzinfo=UTC),
+        ),
+        # One that begins before another ends makes one long freeze of both.
+        (
+            ("2027-01-04 .. 2027-01-06 UTC", CHRISTMAS),
+            datetime(2026, 12, 24, 12, 0, tzinfo=UTC),
+            datetime(2027, 1, 7, 0, 0, tzinfo=UTC),
+        ),
+    ],
+)
+def test_a_freeze_holds_from_its_first_day_to_its_last(
+    freezes: tuple[str, ...], now: datetime, passes_at: datetime | None
+) -> None:
+    verdict = verdict_of(Gates(freeze=freezes), now)
+    assert verdict.passed is (passes_at is None)
+    assert verdict.passes_at == passes_at
+
+
+def test_a_freeze_ahead_is_told() -> None:
+    verdict = verdict_of(Gates(freeze=(CHRISTMAS,)), datetime(2026, 12, 19, 12, 0, tzinfo=UTC))
+    assert verdict.reason == "nothing is frozen; the next freeze begins Sun 2026-12-20 00:00 -03"
+
+
+@pytest.mark.parametrize("gate", [name for name in GATES if name != "drift"])
+def test_no_gate_passes_on_facts_that_nobody_knows(gate: str) -> None:
+    """Or it needs none: then time alone decides it, and here it is against it."""
+    against = Gates(
+        approvals=1,
+        soak_s=7200,
+        window="Mon 09:00-10:00 UTC",
+        freeze=("2026-11-01 .. 2026-12-01 UTC",),
+        checks=True,
+        source_healthy=True,
+        backup_age_s=60,
+        command=GateCommand(("./ok",)),
+    )
+    new = release("ODB", "b")
+    app = AppPlan("ODB", Action.RELEASE, "", new, source_deployment=deployment("ODB", "dev", new, 0))
+    verdicts = {v.gate: v for v in judge(against, apps=[app], drifted={}, now=START)}
+    assert set(verdicts) == set(GATES) - {"drift"}
+    assert not verdicts[gate].holds
+    assert verdicts[gate].reason
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_every_gate_can_be_overridden_by_its_name(gate: str) -> None:
+    against = Gates(1, 7200, "Mon 09:00-10:00 UTC", ("2026-11-01 .. 2026-12-01 UTC",), True, True, 60)
+    against = replace(against, command=GateCommand(("./ok",)))
+    new = release("ODB", "b")
+    app = AppPlan("ODB", Action.RELEASE, "", new, source_deployment=deployment("ODB", "dev", new, 0))
+    verdicts = judge(
+        against, apps=[app], drifted={"ODB": "web is missing"}, now=START, overrides={gate: "hotfix"}
+    )
+    assert {v.gate: v.overridden for v in verdicts if v.holds} == {gate: "hotfix"}
+
+
+def test_soak_is_told_for_the_app_that_takes_longest() -> None:
+    apps, ran = [], {}
+    for app, minute in (("SSO", 0), ("ODB", 30)):
+        new = release(app, "b")
+        record = replace(deployment(app, "dev", new, 0), created_at=START + timedelta(minutes=minute))
+        apps.append(AppPlan(app, Action.RELEASE, "", new, source_deployment=record))
+        ran[app] = [record]
+    (verdict,) = judge(
+        Gates(soak_s=7200), apps=apps, drifted={}, now=START + timedelta(hours=1), facts=Facts(ran=ran)
+    )
+    assert verdict.reason == "ODB b000000 has run in dev for 30 min of 2 h 0 min (and 1 more)"
+    assert verdict.passes_at == START + timedelta(minutes=150)
