@@ -267,8 +267,9 @@ class _Clients:
         _address(self.project, key)
         if self._distribution is None:
             from liftlock.registry.distribution import Distribution
+            from liftlock.registry.layers import LayerCache, cache_folder
 
-            self._distribution = Distribution(self._registry)
+            self._distribution = Distribution(self._registry, LayerCache(cache_folder(self.credentials.environ)))
         return self._distribution
 
     async def aclose(self) -> None:

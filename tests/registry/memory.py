@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
@@ -33,6 +34,8 @@ class Memory:
     requests: list[tuple[str, str]] = field(default_factory=list)
     tokens_given: list[str] = field(default_factory=list)
     sent_bytes: int = 0
+    _uploads: dict[str, bytes] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def transport(self) -> httpx2.MockTransport:
@@ -108,22 +111,43 @@ class Memory:
         query: dict[str, list[str]],
         body: bytes,
     ) -> httpx2.Response:
-        location = {"location": f"/v2/{name}/blobs/uploads/1?_state=abc"}
         if request.method == "POST" and "mount" in query:
             digest, source = query["mount"][0], query["from"][0]
             if self.mounts and digest in self.blobs.get(source, {}):
                 blobs[digest] = self.blobs[source][digest]
                 return httpx2.Response(201, headers={"location": f"/v2/{name}/blobs/{digest}"})
         if request.method == "POST":
-            return httpx2.Response(202, headers=location)
+            upload = str(next(self._numbers))
+            self._uploads[upload] = b""
+            return self._accepted(name, upload)
+        upload = request.url.path.rpartition("/")[2]
+        if upload not in self._uploads:
+            return _error(404, "BLOB_UPLOAD_UNKNOWN")
+        if request.method == "GET":
+            return self._accepted(name, upload, 204)
         if request.method == "DELETE":
+            del self._uploads[upload]
             return httpx2.Response(204)
-        digest = query["digest"][0]
+        there = self._uploads[upload]
+        if "content-range" in request.headers:
+            start, end = map(int, request.headers["content-range"].split("-"))
+            if start != len(there) or end - start + 1 != len(body):
+                return _error(416, "BLOB_UPLOAD_INVALID")
+        self.sent_bytes += len(body)
+        if request.method == "PATCH":
+            self._uploads[upload] += body
+            return self._accepted(name, upload)
+        digest, body = query["digest"][0], there + body
+        del self._uploads[upload]
         if f"sha256:{hashlib.sha256(body).hexdigest()}" != digest:
             return _error(400, "DIGEST_INVALID")
-        self.sent_bytes += len(body)
         blobs[digest] = body
         return httpx2.Response(201, headers={"docker-content-digest": digest})
+
+    def _accepted(self, name: str, upload: str, status: int = 202) -> httpx2.Response:
+        there = max(len(self._uploads[upload]) - 1, 0)
+        location = f"/v2/{name}/blobs/uploads/{upload}?_state=abc"
+        return httpx2.Response(status, headers={"location": location, "range": f"0-{there}"})
 
 
 def _error(status: int, code: str, headers: dict[str, str] | None = None) -> httpx2.Response:

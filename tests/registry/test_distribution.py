@@ -21,6 +21,7 @@ from liftlock.model import ImageId
 from liftlock.ports import RegistryImage
 from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
+from liftlock.registry.layers import LayerCache
 from liftlock.registry.manifests import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
@@ -45,9 +46,9 @@ def quiet(_: str) -> None:
     pass
 
 
-def an_image(memory: Memory, repository: str, tag: str, *, oci: bool = False, layer_type: str = "") -> str:
+def an_image(memory: Memory, repository: str, tag: str, *, oci: bool = False) -> str:
     """Put an image into the registry; returns its manifest's digest."""
-    layer_type = layer_type or ("application/vnd.oci.image.layer.v1.tar+gzip" if oci else DOCKER_LAYER)
+    layer_type = "application/vnd.oci.image.layer.v1.tar+gzip" if oci else DOCKER_LAYER
     media_type = OCI_MANIFEST if oci else SCHEMA2
     payload = {
         "schemaVersion": 2,
@@ -175,14 +176,6 @@ async def test_an_oci_image_becomes_schema_2_where_nothing_else_is_taken(distrib
     assert copied.digest.value != digest
     assert [layer["mediaType"] for layer in json.loads(content)["layers"]] == [DOCKER_LAYER] * 2
     assert memory.blobs["sso-dev/web"] == memory.blobs["archive/web"]
-    memory.blobs.pop("archive/web")
-    an_image(
-        memory, "archive/web", "zstd", oci=True, layer_type="application/vnd.oci.image.layer.v1.tar+zstd"
-    )
-    with pytest.raises(ArtifactMissing, match="schema 2"):
-        await client.copy(
-            await found(client, f"{OTHER}/archive/web", "zstd"), f"{HOST}/sso-dev/web", "zstd", quiet
-        )
     assert tags(memory, "sso-dev/web") == {"abc"}
 
 
@@ -546,7 +539,7 @@ async def test_an_upload_elsewhere_is_refused(distribution: Make, location: str)
     assert not any("evil" in path for _, path in memory.requests)
 
 
-def test_a_token_is_renewed_before_it_expires() -> None:
+def test_a_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
     memory = Memory(token="t0ken")
     an_image(memory, "a/web", "abc")
 
@@ -557,7 +550,7 @@ def test_a_token_is_renewed_before_it_expires() -> None:
         return Registry(host, client(host, f"http://{host}"), lambda: ("u", "secret"), client)
 
     async def story() -> None:
-        client = Distribution(connect)
+        client = Distribution(connect, LayerCache(tmp_path))
         for wait, fetched in ((0, 1), (200, 1), (200, 2)):
             await anyio.sleep(wait)
             await client.look_up(f"{HOST}/a/web", "abc")

@@ -14,11 +14,25 @@ from pathlib import Path
 import pytest
 
 from liftlock.errors import UsageError
-from liftlock.registry.image_builder import BuiltImage, build_image
+from liftlock.registry.image_builder import build_image
+from liftlock.registry.layers import Part
+from liftlock.registry.local_images import LocalImage
 from liftlock.registry.manifests import SCHEMA2
 
 
-def build(directory: Path, out: Path, command: tuple[str, ...] = ("./start",)) -> BuiltImage:
+def layer_of(image: LocalImage) -> bytes:
+    part = image.blobs[image.schema2.layers[0].digest]
+    assert isinstance(part, Part)
+    return part.path.read_bytes()
+
+
+def config_of(image: LocalImage) -> bytes:
+    config = image.blobs[image.image_id.value]
+    assert isinstance(config, bytes)
+    return config
+
+
+def build(directory: Path, out: Path, command: tuple[str, ...] = ("./start",)) -> LocalImage:
     out.mkdir()
     return build_image(directory, command, out)
 
@@ -35,13 +49,13 @@ def test_the_same_files_give_the_same_image(service: Path, tmp_path: Path) -> No
     (copy / "__pycache__" / "app.pyc").write_bytes(b"x")
     (copy / ".git").mkdir()
     other = build(copy, tmp_path / "2")
-    assert one.manifest == other.manifest
-    assert one.layer.read_bytes() == other.layer.read_bytes()
+    assert one.schema2 == other.schema2
+    assert layer_of(one) == layer_of(other)
 
 
 @pytest.mark.parametrize("change", ["content", "name", "mode", "empty folder", "command"])
 def test_every_change_that_matters_gives_another_image(service: Path, tmp_path: Path, change: str) -> None:
-    before = build(service, tmp_path / "1").manifest.image_id
+    before = build(service, tmp_path / "1").image_id
     command: tuple[str, ...] = ("./start",)
     match change:
         case "content":
@@ -54,23 +68,23 @@ def test_every_change_that_matters_gives_another_image(service: Path, tmp_path: 
             (service / "cache").mkdir()
         case "command":
             command = ("./start", "web")
-    assert build(service, tmp_path / "2", command).manifest.image_id != before
+    assert build(service, tmp_path / "2", command).image_id != before
 
 
 def test_the_image_is_what_it_says(service: Path, tmp_path: Path) -> None:
     (service / "link").symlink_to("data/stars.csv")
     image = build(service, tmp_path / "out")
-    config = json.loads(image.config)
-    packed = image.layer.read_bytes()
+    config = json.loads(config_of(image))
+    packed = layer_of(image)
     plain = gzip.decompress(packed)
-    layer = image.manifest.layers[0]
-    assert image.manifest.media_type == SCHEMA2
+    layer = image.schema2.layers[0]
+    assert image.schema2.media_type == SCHEMA2
     assert (layer.digest, layer.size) == (f"sha256:{hashlib.sha256(packed).hexdigest()}", len(packed))
     assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(plain).hexdigest()}"]
     assert config["created"] == "1970-01-01T00:00:00Z"
     assert config["config"]["Cmd"] == ["./start"]
     assert config["config"]["WorkingDir"] == "/app"
-    assert image.manifest.image_id.value == f"sha256:{hashlib.sha256(image.config).hexdigest()}"
+    assert image.image_id.value == f"sha256:{hashlib.sha256(config_of(image)).hexdigest()}"
     with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
         entries = {entry.name: entry for entry in tar}
     assert list(entries) == ["app", "app/app.py", "app/data", "app/data/stars.csv", "app/link", "app/start"]
@@ -89,7 +103,7 @@ def test_the_image_id_of_known_files_never_changes(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "hello.txt").write_text("hello\n")
     image = build(folder, tmp_path / "out", ("cat", "hello.txt"))
-    assert image.manifest.image_id.value == KNOWN
+    assert image.image_id.value == KNOWN
 
 
 KNOWN = "sha256:59dcb511646acfd33d878492a002c3b090b12446feead3144ced4b788d0a3417"

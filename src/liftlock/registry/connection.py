@@ -114,23 +114,74 @@ class Registry:
         expect = (200, 202, 204, 400, 404, 405)
         await self._request("DELETE", location, _push(repository), expect=expect)
 
-    async def upload(
-        self, repository: str, blob: Descriptor, chunks: AsyncIterable[bytes], location: str
+    async def progress(self, repository: str, location: str) -> tuple[str, int] | None:
+        """Where an upload goes on, and how many bytes of it are there; None when it is gone."""
+        answer = await self._request(
+            "GET", location, _push(repository), expect=(200, 202, 204, 400, 404, 405, 416)
+        )
+        if answer.status >= 400:
+            return None
+        end = answer.headers.get("range", "0-0").removeprefix("bytes=").partition("-")[2]
+        if not end.isdecimal():
+            raise answer.bad("does not say how much of the upload is there")
+        # Nothing and one byte both read "0-0": one byte more or less does not matter.
+        there = int(end) + 1 if int(end) else 0
+        return (self._location(answer) if "location" in answer.headers else location), there
+
+    async def append(
+        self, repository: str, location: str, chunks: AsyncIterable[bytes], start: int, size: int
+    ) -> str:
+        """Send a piece of a blob, `size` bytes from `start` on; returns where the next one goes."""
+        answer = await self._request(
+            "PATCH",
+            location,
+            _push(repository),
+            content=chunks,
+            headers={
+                "content-type": "application/octet-stream",
+                "content-length": str(size),
+                "content-range": f"{start}-{start + size - 1}",
+            },
+            expect=(202, 204),
+            timeout_s=60 + size / SLOWEST_BYTES_A_SECOND,
+        )
+        return self._location(answer)
+
+    async def finish(
+        self, repository: str, location: str, blob: Descriptor, chunks: AsyncIterable[bytes], size: int
     ) -> None:
-        """Send a blob in one go. Its last piece is sent only when its digest proved right."""
+        """Send the last `size` bytes of a blob, and have the registry compare its digest."""
         separator = "&" if "?" in location else "?"
         answer = await self._request(
             "PUT",
             f"{location}{separator}digest={blob.digest}",
             _push(repository),
             content=chunks,
-            headers={"content-type": "application/octet-stream", "content-length": str(blob.size)},
+            headers={
+                "content-type": "application/octet-stream",
+                "content-length": str(size),
+                **({"content-range": f"{blob.size - size}-{blob.size - 1}"} if 0 < size < blob.size else {}),
+            },
             expect=(201, 204),
-            timeout_s=60 + blob.size / SLOWEST_BYTES_A_SECOND,
+            timeout_s=60 + size / SLOWEST_BYTES_A_SECOND,
         )
         stored = answer.headers.get("docker-content-digest", blob.digest)
         if stored != blob.digest:
             raise answer.bad(f"says that it stored {stored}, not {blob.digest}")
+
+    async def manifest_digest(self, repository: str, reference: str) -> str | None:
+        """The digest of what is under a tag or a digest; None when there is nothing, or it is not told."""
+        answer = await self._request(
+            "HEAD",
+            f"/v2/{repository}/manifests/{reference}",
+            _push(repository),
+            headers={"accept": ACCEPT},
+            expect=(200, 400, 404, 405),
+        )
+        if answer.status != 200:
+            return None
+        said = answer.headers.get("docker-content-digest")
+        return said or (reference if reference.startswith("sha256:") else None)
 
     async def put_manifest(self, repository: str, tag: str, manifest: Manifest) -> bool:
         """Store a manifest under a tag; whether the registry confirmed its digest."""

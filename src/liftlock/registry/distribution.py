@@ -7,8 +7,8 @@ that whatever goes wrong before leaves every tag where it was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,36 +16,36 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from liftlock.errors import (
-    AnswerLost,
-    ArtifactMissing,
-    BadAnswer,
-    RateLimited,
-    Unreachable,
-    UsageError,
-    VendorFailure,
-    ungrouped,
-)
+from liftlock.errors import ArtifactMissing, BadAnswer, UsageError
 from liftlock.model import Digest, ImageId
 from liftlock.ports import Progress, RegistryImage
 from liftlock.registry.connection import Registry
-from liftlock.registry.image_builder import BuiltImage, build_image
-from liftlock.registry.manifests import Descriptor, Index, Manifest, as_schema2
+from liftlock.registry.image_builder import build_image
+from liftlock.registry.layers import LayerCache, Packed, Part
+from liftlock.registry.local_images import Damaged, LocalImage, diff_ids, packed_image
+from liftlock.registry.manifests import Descriptor, Index, Manifest, as_schema2, has_zstd
+from liftlock.registry.senders import UPLOADS, Sender
+from liftlock.tasks import all_at_once
+from liftlock.wording import size
 
-UPLOADS = 6
-"""Blobs that are sent at once."""
-TRIES = 3
+TELL_S = 0.5
 REMEMBERED = 512
 
-OpenBlob = Callable[[Descriptor], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+
+async def nothing() -> None:
+    """Nothing to wait for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """A repository: its registry, and its name there."""
 
-    registry: Registry
+    sender: Sender
     name: str
+
+    @property
+    def registry(self) -> Registry:
+        return self.sender.registry
 
 
 @dataclass(slots=True)
@@ -53,7 +53,8 @@ class Distribution:
     """Every registry that a project reaches (`ports.Images`). `connect` makes one by its host."""
 
     connect: Callable[[str], Registry]
-    _registries: dict[str, Registry] = field(default_factory=dict)
+    cache: LayerCache
+    _senders: dict[str, Sender] = field(default_factory=dict)
     _manifests: dict[tuple[str, str, str], Manifest] = field(default_factory=dict)
     """By host, repository and digest: content does not change, so it is fetched once."""
     _uploads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(UPLOADS))
@@ -89,18 +90,85 @@ class Distribution:
                 f"{image.repository} no longer has the image {image.digest}.",
                 hint="Somebody may have removed it: plan again.",
             )
-        manifest = as_schema2(found[1]) if target.registry.schema2_only else found[1]
-        if manifest.image_id != image.image_id:
+        original = found[1]
+        if original.image_id != image.image_id:
             raise BadAnswer(
-                f"{image.repository} has the image {manifest.image_id} under {image.digest}, "
+                f"{image.repository} has the image {original.image_id} under {image.digest}, "
                 f"where {image.image_id} was found before.",
                 vendor=source.registry.host,
             )
-
+        if target.registry.schema2_only and has_zstd(original):
+            async with _downloaded(source, original, self.cache) as local:
+                await self.push(local, {repository: [tag]}, progress)
+            return _image(repository, local.schema2.digest, local.schema2)
+        manifest = as_schema2(original) if target.registry.schema2_only else original
         mount = source.name if source.registry is target.registry else ""
-        await self._send(manifest, target, mount, partial(source.registry.download, source.name), progress)
-        await self._tag(target, tag, manifest)
+        count = _Count(len(manifest.blobs), f"{target.registry.host}/{target.name}", progress)
+        blobs = manifest.blobs if mount else await target.sender.lacking(target.name, manifest)
+        count.done = len(manifest.blobs) - len(blobs)
+        await target.sender.send(target.name, blobs, partial(_from, source), count.sent, count.one, mount)
+        await target.sender.put(target.name, tag, manifest)
         return _image(repository, manifest.digest, manifest)
+
+    async def push(
+        self,
+        image: LocalImage,
+        tags: Mapping[str, Sequence[str]],
+        progress: Progress,
+        before_tags: Callable[[], Awaitable[None]] = nothing,
+    ) -> RegistryImage:
+        """Push an image to every repository in `tags`, under those tags.
+
+        What one repository of a registry was given, by this call or another one, is mounted in its
+        others. The tags come last, when every repository has the image and `before_tags` returned.
+        Safe to repeat: what is there already is not sent again.
+        """
+        if not tags:
+            raise UsageError("There is no repository to push to.")
+        repositories = {self._place(repository): repository for repository in tags}
+        try:
+            await self._send(image, list(repositories), progress)
+        except Damaged as damaged:
+            image.damaged(damaged.digest)
+            raise
+        await before_tags()
+        async with all_at_once() as tasks:
+            for place, repository in repositories.items():
+                manifest = image.manifest(schema2_only=place.registry.schema2_only)
+                for tag in tags[repository]:
+                    tasks.start_soon(place.sender.put, place.name, tag, manifest)
+        first = next(iter(repositories))
+        manifest = image.manifest(schema2_only=first.registry.schema2_only)
+        return _image(repositories[first], manifest.digest, manifest)
+
+    async def _send(self, image: LocalImage, places: Sequence[Place], progress: Progress) -> None:
+        """Make the image present in every place, without a tag."""
+
+        def manifest_for(place: Place) -> Manifest:
+            return image.manifest(schema2_only=place.registry.schema2_only)
+
+        absent: dict[Place, tuple[Descriptor, ...]] = {}
+
+        async def look(place: Place) -> None:
+            manifest = manifest_for(place)
+            if not await place.sender.has_image(place.name, manifest):
+                absent[place] = await place.sender.lacking(place.name, manifest)
+
+        # Everything is asked for before anything is sent: what the last repository has is not sent to the first.
+        async with all_at_once() as tasks:
+            for place in places:
+                tasks.start_soon(look, place)
+        count = _Count(sum(map(len, absent.values())), _named(places), progress)
+
+        async def fill(place: Place, blobs: Sequence[Descriptor]) -> None:
+            await place.sender.send(place.name, blobs, image.open, count.sent, count.one)
+            if not place.registry.schema2_only:  # whether Heroku takes a manifest by digest is not documented
+                manifest = manifest_for(place)
+                await place.sender.put(place.name, manifest.digest.value, manifest)
+
+        async with all_at_once() as tasks:
+            for place, blobs in absent.items():
+                tasks.start_soon(fill, place, blobs)
 
     async def push_directory(
         self,
@@ -110,91 +178,12 @@ class Distribution:
         tags: Mapping[str, Sequence[str]],
         progress: Progress,
     ) -> RegistryImage:
-        """Build an image from a plain directory and push it to every repository, tags last of all.
-
-        What one repository of a registry was given is mounted in its others.
-        """
+        """Build an image from a plain directory and push it to every repository, tags last of all."""
         if not repositories:
             raise UsageError(f"There is no repository to push {directory} to.")
-        async with _built(directory, command) as built:
-            by_registry: dict[str, list[Place]] = {}
-            for repository in repositories:
-                place = self._place(repository)
-                by_registry.setdefault(place.registry.host, []).append(place)
-            with ungrouped():
-                async with anyio.create_task_group() as tasks:
-                    for places in by_registry.values():
-                        tasks.start_soon(self._push, built, places, progress)
-            with ungrouped():
-                async with anyio.create_task_group() as tasks:
-                    for repository in repositories:
-                        for tag in tags.get(repository, ()):
-                            tasks.start_soon(self._tag, self._place(repository), tag, built.manifest)
-            return _image(repositories[0], built.manifest.digest, built.manifest)
-
-    async def _push(self, built: BuiltImage, places: Sequence[Place], progress: Progress) -> None:
-        first, *others = places
-        await self._send(built.manifest, first, "", built.open, progress)
-        with ungrouped():
-            async with anyio.create_task_group() as tasks:
-                for place in others:
-                    tasks.start_soon(self._send, built.manifest, place, first.name, built.open, progress)
-
-    async def _send(
-        self, manifest: Manifest, target: Place, mount: str, source: OpenBlob, progress: Progress
-    ) -> None:
-        """Make every blob of `manifest` present at `target`, several at once."""
-        done = 0
-        blobs = manifest.blobs
-
-        async def send(blob: Descriptor) -> None:
-            nonlocal done
-            await self._send_blob(blob, target, mount, source)
-            done += 1
-            progress(f"{done} of {len(blobs)} blobs at {target.registry.host}/{target.name}")
-
-        with ungrouped():
-            async with anyio.create_task_group() as tasks:
-                for blob in blobs:
-                    tasks.start_soon(send, blob)
-
-    async def _send_blob(self, blob: Descriptor, target: Place, mount: str, source: OpenBlob) -> None:
-        registry, name = target.registry, target.name
-        location: str | None = None
-        if mount:
-            location = await registry.mount(name, blob.digest, mount)
-            if location is None:
-                return
-        if await registry.has_blob(name, blob.digest):
-            if location is not None:
-                await registry.cancel_upload(name, location)
-            return
-        async with self._uploads:
-            for attempt in range(1, TRIES + 1):
-                try:
-                    if location is None:
-                        location = await registry.begin_upload(name)
-                    async with source(blob) as chunks:
-                        await registry.upload(name, blob, chunks, location)
-                    return
-                except (AnswerLost, RateLimited, Unreachable, VendorFailure):
-                    if attempt == TRIES:
-                        raise
-                if await registry.has_blob(name, blob.digest):
-                    return
-                location = None
-
-    async def _tag(self, target: Place, tag: str, manifest: Manifest) -> None:
-        """Put the manifest under a tag, and see that the registry holds those very bytes."""
-        if await target.registry.put_manifest(target.name, tag, manifest):
-            return
-        stored = await target.registry.manifest(target.name, tag)
-        if not isinstance(stored, Manifest) or stored.digest != manifest.digest:
-            raise BadAnswer(
-                f"{target.registry.host}/{target.name}:{tag} does not hold the image that was pushed to it.",
-                vendor=target.registry.host,
-                hint="Somebody may have pushed under the same tag: try again.",
-            )
+        async with built_directory(directory, command) as image:
+            wanted = {repository: tags.get(repository, ()) for repository in repositories}
+            return await self.push(image, wanted, progress)
 
     async def _resolve(self, place: Place, reference: str) -> tuple[Digest, Manifest] | None:
         """The digest that a reference stands for, and the manifest of one image."""
@@ -228,18 +217,98 @@ class Distribution:
         host, slash, name = repository.partition("/")
         if not slash or not name:
             raise UsageError(f"{repository!r} is not a repository: it has to be host/name.")
-        registry = self._registries.get(host)
-        if registry is None:
-            registry = self._registries[host] = self.connect(host)
-        return Place(registry, name)
+        sender = self._senders.get(host)
+        if sender is None:
+            sender = self._senders[host] = Sender(self.connect(host), self._uploads)
+        return Place(sender, name)
+
+
+@dataclass(slots=True)
+class _Count:
+    """Tells how far a push or a copy is, in blobs and bytes, twice a second at most."""
+
+    total: int
+    where: str
+    progress: Progress
+    done: int = 0
+    bytes: int = 0
+    _told: float = -1.0
+
+    def one(self) -> None:
+        self.done += 1
+        self._tell(always=self.done == self.total)
+
+    def sent(self, count: int) -> None:
+        self.bytes += count
+        self._tell(always=False)
+
+    def _tell(self, *, always: bool) -> None:
+        now = anyio.current_time()
+        if always or now - self._told >= TELL_S:
+            self._told = now
+            sent = f", {size(self.bytes)} sent" if self.bytes else ""
+            self.progress(f"{self.done} of {self.total} blobs at {self.where}{sent}")
+
+
+def _named(places: Sequence[Place]) -> str:
+    first = f"{places[0].registry.host}/{places[0].name}"
+    return f"{first} and {len(places) - 1} more" if len(places) > 1 else first
+
+
+@asynccontextmanager
+async def _from(source: Place, blob: Descriptor, start: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    """A blob of a repository from `start` on; what is before it is read and left out."""
+    async with source.registry.download(source.name, blob) as chunks:
+        yield _after(chunks, start)
+
+
+async def _after(chunks: AsyncIterator[bytes], start: int) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        if start < len(chunk):
+            yield chunk[start:]
+        start = max(0, start - len(chunk))
+
+
+@asynccontextmanager
+async def _downloaded(source: Place, manifest: Manifest, cache: LayerCache) -> AsyncIterator[LocalImage]:
+    """An image of a registry, its layers packed as gzip on this machine: same config, same diff ids."""
+    what = f"{source.registry.host}/{source.name}@{manifest.digest}"
+    config = b""
+    async with source.registry.download(source.name, manifest.config) as chunks:
+        async for chunk in chunks:
+            config += chunk
+    names = diff_ids(config, what)
+    if len(names) != len(manifest.layers):
+        raise ArtifactMissing(f"{what} has {len(manifest.layers)} layers, and its config names {len(names)}.")
+    packed: dict[str, Packed] = {}
+
+    async def fetch(diff_id: str, layer: Descriptor) -> None:
+        known = await anyio.to_thread.run_sync(cache.find, diff_id)
+        if known is None:
+            path = Path(folder) / layer.digest.removeprefix("sha256:")
+            async with (
+                source.registry.download(source.name, layer) as chunks,
+                await anyio.open_file(path, "wb") as file,
+            ):
+                async for chunk in chunks:
+                    await file.write(chunk)
+            known = await anyio.to_thread.run_sync(cache.pack, diff_id, Part(path, 0, layer.size), what)
+            path.unlink()
+        packed[diff_id] = known
+
+    async with anyio.TemporaryDirectory(prefix="liftlock-layers-") as folder:
+        async with all_at_once() as tasks:
+            for diff_id, layer in zip(names, manifest.layers, strict=True):
+                tasks.start_soon(fetch, diff_id, layer)
+        yield packed_image(config, [packed[name] for name in names], cache.drop)
+
+
+@asynccontextmanager
+async def built_directory(directory: Path, command: Sequence[str]) -> AsyncIterator[LocalImage]:
+    """The directory's image, its layer in a temporary file."""
+    async with anyio.TemporaryDirectory(prefix="liftlock-image-") as folder:
+        yield await anyio.to_thread.run_sync(build_image, directory, tuple(command), Path(folder))
 
 
 def _image(repository: str, digest: Digest, manifest: Manifest) -> RegistryImage:
     return RegistryImage(repository, digest, manifest.image_id, manifest.media_type, manifest.size_bytes)
-
-
-@asynccontextmanager
-async def _built(directory: Path, command: Sequence[str]) -> AsyncIterator[BuiltImage]:
-    """The directory's image, its layer in a temporary file."""
-    async with anyio.TemporaryDirectory(prefix="liftlock-image-") as folder:
-        yield await anyio.to_thread.run_sync(build_image, directory, tuple(command), Path(folder))

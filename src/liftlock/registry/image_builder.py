@@ -9,49 +9,27 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import json
 import os
 import stat
 import tarfile
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-import anyio
-
 from liftlock.errors import LiftlockError, UsageError
-from liftlock.registry.manifests import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, schema2, sha256
+from liftlock.registry.layers import Packed, Part
+from liftlock.registry.local_images import LocalImage, packed_image
+from liftlock.registry.manifests import DOCKER_LAYER, Descriptor
 
 WORK_DIRECTORY = "app"
 EPOCH = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LEFT_OUT = frozenset({".git", "__pycache__", ".DS_Store"})
 """What other programs leave in a directory: it would make the same files another image."""
-CHUNK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltImage:
-    """An image that is ready to be pushed; its layer is a file."""
-
-    manifest: Manifest
-    config: bytes
-    layer: Path
-
-    @asynccontextmanager
-    async def open(self, blob: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes of one of its blobs."""
-        if blob.digest == self.manifest.config.digest:
-            yield _pieces(io.BytesIO(self.config))
-            return
-        async with await anyio.open_file(self.layer, "rb") as file:
-            yield _pieces(file.wrapped)
-
-
-def build_image(directory: Path, command: Sequence[str], folder: Path) -> BuiltImage:
+def build_image(directory: Path, command: Sequence[str], folder: Path) -> LocalImage:
     """Build the image of `directory`, which runs `command` in it; the layer is written to `folder`.
 
     Blocks: run it in a thread. Raises `UsageError` for a directory that cannot be an image.
@@ -71,8 +49,7 @@ def build_image(directory: Path, command: Sequence[str], folder: Path) -> BuiltI
             hint="Check that its files can be read and that the disk has room.",
         ) from error
     config = _config(command, diff_id)
-    manifest = schema2(Descriptor(DOCKER_CONFIG, sha256(config), len(config)), (described,))
-    return BuiltImage(manifest, config, layer)
+    return packed_image(config, [Packed(diff_id, described.digest, Part(layer, 0, described.size))])
 
 
 def _config(command: Sequence[str], diff_id: str) -> bytes:
@@ -163,8 +140,3 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
     entry.type = kind
     entry.mode = mode
     return entry
-
-
-async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := await anyio.to_thread.run_sync(file.read, CHUNK):
-        yield piece

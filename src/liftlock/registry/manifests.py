@@ -138,6 +138,11 @@ def as_schema2(manifest: Manifest) -> Manifest:
     return schema2(_docker_blob(manifest.config), tuple(_docker_blob(layer) for layer in manifest.layers))
 
 
+def has_zstd(manifest: Manifest) -> bool:
+    """Whether a layer of it is packed with zstd, which schema 2 cannot carry."""
+    return any(layer.media_type.endswith("+zstd") for layer in manifest.layers)
+
+
 def schema2(config: Descriptor, layers: tuple[Descriptor, ...]) -> Manifest:
     """A new schema 2 manifest; the same blobs give the same bytes."""
     payload = {

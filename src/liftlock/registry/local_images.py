@@ -1,0 +1,118 @@
+"""Images on this machine that are ready to be pushed: a manifest, and where its blobs' bytes lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from liftlock.errors import LiftlockError
+from liftlock.model import ImageId
+from liftlock.registry.compression import CHUNK
+from liftlock.registry.layers import Packed, Part
+from liftlock.registry.manifests import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, schema2, sha256
+
+OpenBlob = Callable[[Descriptor, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
+"""The bytes of a blob, from a place in it on."""
+
+
+class Damaged(LiftlockError):
+    """Bytes on this machine are not the blob that a manifest names."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+        super().__init__(
+            f"What was to be sent is not the blob {digest} that the manifest names; its end was not sent.",
+            hint="The file that it was read from was damaged or has changed: run the same command again.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LocalImage:
+    """One image on this machine, for linux/amd64.
+
+    `schema2` is its manifest as Docker's schema 2; `original` is the one that it came with, byte for
+    byte, where it came with one.
+    """
+
+    schema2: Manifest
+    blobs: Mapping[str, bytes | Part]
+    original: Manifest | None = None
+    drop: Callable[[Path], None] = lambda path: None
+    """Removes a file that does not hold what it should, if it is a cache's."""
+
+    @property
+    def image_id(self) -> ImageId:
+        return self.schema2.image_id
+
+    def manifest(self, *, schema2_only: bool) -> Manifest:
+        """What a registry is given: the original where it takes that."""
+        return self.schema2 if schema2_only or self.original is None else self.original
+
+    @asynccontextmanager
+    async def open(self, blob: Descriptor, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of a blob from `start` on."""
+        content = self.blobs[blob.digest]
+        if isinstance(content, bytes):
+            yield _of_bytes(content[start:])
+            return
+        try:
+            async with await anyio.open_file(content.path, "rb") as file:
+                await file.seek(content.start + start)
+                yield _of_file(file, content.size - start)
+        except OSError as error:
+            raise LiftlockError(
+                f"{content.path} cannot be read: {error.strerror}.",
+                hint="Something removed it during the push: run the same command again.",
+            ) from error
+
+    def damaged(self, digest: str) -> None:
+        """Forget the file of a blob that proved to be something else, so that it is made anew."""
+        content = self.blobs[digest]
+        if isinstance(content, Part):
+            self.drop(content.path)
+
+
+def packed_image(
+    config: bytes, layers: Sequence[Packed], drop: Callable[[Path], None] = lambda path: None
+) -> LocalImage:
+    """The image of a config and its packed layers: the same ones give the same manifest."""
+    manifest = schema2(
+        Descriptor(DOCKER_CONFIG, sha256(config), len(config)),
+        tuple(Descriptor(DOCKER_LAYER, layer.digest, layer.part.size) for layer in layers),
+    )
+    blobs: dict[str, bytes | Part] = {layer.digest: layer.part for layer in layers}
+    return LocalImage(manifest, blobs | {manifest.config.digest: config}, drop=drop)
+
+
+def diff_ids(config: bytes, what: str) -> list[str]:
+    """The digests of an image's unpacked layers. Raises `LiftlockError` for what is no image's config."""
+    try:
+        payload = json.loads(config)
+        found = payload["rootfs"]["diff_ids"]
+        platform = f"{payload['os']}/{payload['architecture']}"
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LiftlockError(f"{what} has a config that is none of an image.") from error
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise LiftlockError(f"{what} has a config that does not name its layers.")
+    if platform != "linux/amd64":
+        raise LiftlockError(
+            f"{what} is an image for {platform}, and the platforms run linux/amd64.",
+            hint='Build it for linux/amd64: platform = "linux/amd64" beside dockerfile.',
+        )
+    return found
+
+
+async def _of_bytes(content: bytes) -> AsyncIterator[bytes]:
+    if content:
+        yield content
+
+
+async def _of_file(file: anyio.AsyncFile[bytes], left: int) -> AsyncIterator[bytes]:
+    while left and (piece := await file.read(min(CHUNK, left))):
+        left -= len(piece)
+        yield piece
