@@ -55,10 +55,12 @@ async def run_under_lease(
     With `agree`, the plan is made once more under the lease; one that changed since it was shown
     is shown and asked about again. Without (`--yes`), it is made while the lease is being taken:
     whoever held it before had given it back by then, and nobody else can have held it since.
+    Where a lease is waited for, all that comes after it: its holder goes on changing what a plan
+    depends on, and has a promotion open, which would refuse any plan.
 
     Raises before the first change if the plan may not run; afterwards the result tells.
     """
-    if agree is not None:
+    if agree is not None and not terms.wait_s:
         async with unless_stopped(stop, environment):
             shown = await make()
             show(shown)
@@ -79,9 +81,13 @@ async def run_under_lease(
             return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
     async with held(adapters.leases, environment, terms, emit) as lease:
         async with unless_stopped(stop, environment):
+            if terms.wait_s:
+                await lease()
             plan = await make()
             show(plan)
             refuse_unless_runnable(plan)
+            if agree is not None and plan.changes:
+                await agree(plan)
             granted = await lease()
         return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
 
