@@ -7,13 +7,14 @@ what comes is hashed on the way, and what goes is hashed before its last byte le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from urllib.parse import urljoin
 
 from liftlock.errors import BadAnswer, Conflict, NotFound, VendorFailure, VendorRefusal
 from liftlock.http import Answer, Http
+from liftlock.http.answers import Download
 from liftlock.http.failures import failure
 from liftlock.registry.authentication import Authentication, Connect, Login
 from liftlock.registry.manifests import ACCEPT, Descriptor, Index, Manifest, WrongManifest, parse, sha256
@@ -72,14 +73,19 @@ class Registry:
             "GET", path, headers=self._authorized(sent), expect=(200, 401)
         ) as download:
             if download.status == 200:
-                yield _checked(download.chunks(), blob, self._http.vendor, download.address)
+                async with aclosing(self._checked(download, blob)) as chunks:
+                    yield chunks
                 return
             refusal = Answer(401, download.headers, b"", vendor=self._http.vendor, method="GET", url=path)
         renewed = await self._authentication.renewed(refusal, scopes, sent)
-        async with self._http.stream(
-            "GET", path, headers=self._authorized(renewed), expect=(200,)
-        ) as download:
-            yield _checked(download.chunks(), blob, self._http.vendor, download.address)
+        async with (
+            self._http.stream("GET", path, headers=self._authorized(renewed), expect=(200,)) as download,
+            aclosing(self._checked(download, blob)) as chunks,
+        ):
+            yield chunks
+
+    def _checked(self, download: Download, blob: Descriptor) -> AsyncGenerator[bytes]:
+        return _checked(download.chunks(), blob, self._http.vendor, download.address)
 
     async def mount(self, repository: str, digest: str, source: str) -> str | None:
         """Take a blob over from another repository of this registry.
@@ -247,7 +253,7 @@ def _push(repository: str) -> list[str]:
 
 async def _checked(
     chunks: AsyncIterator[bytes], blob: Descriptor, vendor: str, address: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """`chunks`, the last one held back until size and digest proved right."""
     digest = hashlib.sha256()
     size = 0

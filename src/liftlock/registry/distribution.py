@@ -7,8 +7,8 @@ that whatever goes wrong before leaves every tag where it was.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -258,11 +258,14 @@ def _named(places: Sequence[Place]) -> str:
 @asynccontextmanager
 async def _from(source: Place, blob: Descriptor, start: int) -> AsyncIterator[AsyncIterator[bytes]]:
     """A blob of a repository from `start` on; what is before it is read and left out."""
-    async with source.registry.download(source.name, blob) as chunks:
-        yield _after(chunks, start)
+    async with (
+        source.registry.download(source.name, blob) as chunks,
+        aclosing(_after(chunks, start)) as rest,
+    ):
+        yield rest
 
 
-async def _after(chunks: AsyncIterator[bytes], start: int) -> AsyncIterator[bytes]:
+async def _after(chunks: AsyncIterator[bytes], start: int) -> AsyncGenerator[bytes]:
     async for chunk in chunks:
         if start < len(chunk):
             yield chunk[start:]

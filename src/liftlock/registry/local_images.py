@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,14 @@ class LocalImage:
         """The bytes of a blob from `start` on."""
         content = self.blobs[blob.digest]
         if isinstance(content, bytes):
-            yield _of_bytes(content[start:])
+            async with aclosing(_of_bytes(content[start:])) as pieces:
+                yield pieces
             return
         try:
             async with await anyio.open_file(content.path, "rb") as file:
                 await file.seek(content.start + start)
-                yield _of_file(file, content.size - start)
+                async with aclosing(_of_file(file, content.size - start)) as pieces:
+                    yield pieces
         except OSError as error:
             raise LiftlockError(
                 f"{content.path} cannot be read: {error.strerror}.",
@@ -107,12 +109,12 @@ def diff_ids(config: bytes, what: str) -> list[str]:
     return found
 
 
-async def _of_bytes(content: bytes) -> AsyncIterator[bytes]:
+async def _of_bytes(content: bytes) -> AsyncGenerator[bytes]:
     if content:
         yield content
 
 
-async def _of_file(file: anyio.AsyncFile[bytes], left: int) -> AsyncIterator[bytes]:
+async def _of_file(file: anyio.AsyncFile[bytes], left: int) -> AsyncGenerator[bytes]:
     while left and (piece := await file.read(min(CHUNK, left))):
         left -= len(piece)
         yield piece

@@ -6,7 +6,8 @@ Source: OCI Distribution specification, "Pushing a blob in chunks" and "Resuming
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import anyio
 
@@ -62,13 +63,13 @@ class Upload:
                 if location is None:
                     location, done, began_at = await self._registry.begin_upload(self._repository), 0, 0
                 while (left := self._blob.size - done) > PIECE:
-                    location = await self._registry.append(
-                        self._repository, location, self._pieces(done, PIECE), done, PIECE
-                    )
+                    async with aclosing(self._pieces(done, PIECE)) as pieces:
+                        location = await self._registry.append(
+                            self._repository, location, pieces, done, PIECE
+                        )
                     done += PIECE
-                await self._registry.finish(
-                    self._repository, location, self._blob, self._pieces(done, left), left
-                )
+                async with aclosing(self._pieces(done, left)) as pieces:
+                    await self._registry.finish(self._repository, location, self._blob, pieces, left)
                 return
             except VendorError as error:
                 if not _may_pass(error):
@@ -91,7 +92,7 @@ class Upload:
             return None, 0
         return found
 
-    async def _pieces(self, start: int, size: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, start: int, size: int) -> AsyncGenerator[bytes]:
         """`size` bytes from `start` on; the blob's last ones only if its digest proved right."""
         async with self._source(self._blob, start) as chunks:
             place, end = start, start + size
