@@ -121,8 +121,8 @@ class Programs:
             )
         if "unsupported version" in text:
             return ProgramFailed(
-                f"{program} here is of version {self._version}, and the backup was written by a later one.",
-                hint="Install newer client programs of PostgreSQL.",
+                f"{program} of version {self._version} does not know the backup's format: {text.splitlines()[-1]}",
+                hint="If a later pg_dump wrote it, install PostgreSQL's client programs of that version.",
             )
         lines = "".join(f"\n    {line}" for line in text.splitlines()[-_TOLD_LINES:])
         kind = NoConnection if _SERVER_GONE.search(text) else ProgramFailed
