@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from liftlock.errors import VendorError
 from liftlock.model import ImageId, Known, Release, Running, Target, Unknown
 from liftlock.platforms.heroku.api import Dyno, Formation, HerokuApp, HerokuRelease
 from liftlock.plugins import Context
+from liftlock.tasks import Background, all_at_once
 from liftlock.together import together
 
 RELEASES = 10
@@ -46,15 +47,26 @@ class Watch:
 
     async def look(self) -> Look:
         """Releases, dynos and health. One round trip once the web address is known."""
-        releases, dynos, ailment = await together(
-            partial(self.app.releases, RELEASES), self.app.dynos, self.ailment
-        )
-        return Look(releases, dynos, ailment, anyio.current_time())
+        return await self._look(partial(self.app.releases, RELEASES))
 
     async def look_at_dynos(self, releases: Sequence[HerokuRelease]) -> Look:
         """As `look`, with releases that were seen before."""
-        dynos, ailment = await together(self.app.dynos, self.ailment)
-        return Look(releases, dynos, ailment, anyio.current_time())
+
+        async def seen() -> Sequence[HerokuRelease]:
+            return releases
+
+        return await self._look(seen)
+
+    async def _look(self, releases: Callable[[], Awaitable[Sequence[HerokuRelease]]]) -> Look:
+        """Heroku's router holds a request until a dyno is up: health is not waited for before that."""
+        ailment = "no web dyno is up"
+        async with all_at_once() as tasks:
+            health = Background(tasks, self.ailment)
+            found, dynos = await together(releases, self.app.dynos)
+            if any(dyno.type == "web" and dyno.state == "up" for dyno in dynos):
+                ailment = await health.result()
+            tasks.cancel_scope.cancel()
+        return Look(found, dynos, ailment, anyio.current_time())
 
     async def learn_address(self) -> None:
         """Find the web address ahead of the first look that needs it."""
