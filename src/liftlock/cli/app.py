@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from liftlock import __version__
 from liftlock.cli.backups import backups, rollback_with_databases
 from liftlock.cli.output import print_error
-from liftlock.cli.session import Common, opened, until_signalled
+from liftlock.cli.session import Common, import_meanwhile, opened, until_signalled
 from liftlock.errors import LiftlockError, UsageError, ungrouped
 from liftlock.model import Project
 from liftlock.planning.plan import Plan
@@ -597,7 +597,7 @@ async def _plan_and_run(
     events: bool,
 ) -> int:
     """What promote, rollback and deploy share: plan, show, ask, run, tell."""
-    from liftlock.cli import plan_view, progress
+    from liftlock.cli import progress
     from liftlock.commands.promote import check_names
     from liftlock.commands.run import run_under_lease
     from liftlock.planning.document import plan_document
@@ -607,10 +607,13 @@ async def _plan_and_run(
     check_names(project, (environment,))
 
     def show(made: Plan) -> None:
+        from liftlock.cli import plan_view
+
         plan_view.show_plan(output, project, made, endpoint_notes(project))
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
+            import_meanwhile("liftlock.cli.plan_view")
             if dry_run:
                 made = await make(project, adapters)
                 if common.json:
@@ -630,6 +633,8 @@ async def _plan_and_run(
                     emit=tell,
                     stop=stop,
                 )
+        from liftlock.cli import plan_view
+
         if common.json:
             output.document(plan_view.result_document(made, result))
         if made.changes:

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Annotated
 
 import anyio
@@ -56,6 +58,11 @@ async def opened(project: Project, output: Output) -> AsyncIterator[Adapters]:
 
     async with open_project(project, on_wait=waiting) as adapters:
         yield adapters
+
+
+def import_meanwhile(module: str) -> None:
+    """Import in a thread what is needed only once the first answers are in: that wait is idle."""
+    Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 async def until_signalled(work: Callable[[StopRequest], Awaitable[int]], output: Output) -> int:
