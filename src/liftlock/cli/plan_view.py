@@ -198,6 +198,8 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
         case _:
             output.line(f"{heading(plan)}: {result.ending}, after {seconds}.", style="bold red")
     if result.ending is Ending.SUCCEEDED:
+        for note in result.notes:
+            output.line(f"  note            {note}")
         return
     if result.cause is not None:
         output.line(f"  what happened   {result.failed_step}: {result.cause.message}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import anyio
 
+from liftlock.commands.look_back import look_back
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.engine.events import Emit, Waiting
 from liftlock.engine.execute import StopRequest
@@ -128,7 +129,12 @@ async def _run(
         undo_on_failure=terms.undo_on_failure,
         overrides=terms.overrides,
     )
-    return await run.run()
+    notes: list[str] = []
+    async with all_at_once() as tasks:
+        tasks.start_soon(look_back, project, adapters, plan, notes)
+        result = await run.run()
+        tasks.cancel_scope.cancel()
+    return replace(result, notes=(*result.notes, *notes))
 
 
 @asynccontextmanager
