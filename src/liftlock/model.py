@@ -19,64 +19,46 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-def _checked_sha256(text: str, what: str) -> str:
-    if not _SHA256.fullmatch(text):
-        raise ValueError(f"{what} must be sha256: and 64 hexadecimal digits, not {text!r}")
-    return text
-
-
 @dataclass(frozen=True, slots=True)
-class ImageId:
+class _Sha256:
+    """`sha256:` and 64 hexadecimal digits. What it is the sum of is the subclass's to say: values
+    of two subclasses are never equal."""
+
+    value: str
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.value):
+            raise ValueError(
+                f"{type(self).__name__} must be sha256: and 64 hexadecimal digits, not {self.value!r}"
+            )
+
+    @property
+    def short(self) -> str:
+        return self.value[7:19]
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class ImageId(_Sha256):
     """The SHA-256 of an image's *config*: what Heroku releases by. Never a manifest's digest."""
 
-    value: str
-
-    def __post_init__(self) -> None:
-        _checked_sha256(self.value, "an image id")
-
-    @property
-    def short(self) -> str:
-        return self.value[7:19]
-
-    def __str__(self) -> str:
-        return self.value
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(_Sha256):
     """The SHA-256 of an image's *manifest*: what registries address by. Never an image id."""
 
-    value: str
-
-    def __post_init__(self) -> None:
-        _checked_sha256(self.value, "a digest")
-
-    @property
-    def short(self) -> str:
-        return self.value[7:19]
-
-    def __str__(self) -> str:
-        return self.value
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedId:
+class RecordedId(_Sha256):
     """An image's id as another tool recorded it: a config's or a manifest's digest, unknown which.
 
     `docker inspect` prints either, by its image store; only a registry can tell (see `Located`).
     """
 
-    value: str
-
-    def __post_init__(self) -> None:
-        _checked_sha256(self.value, "a recorded image id")
-
-    @property
-    def short(self) -> str:
-        return self.value[7:19]
-
-    def __str__(self) -> str:
-        return self.value
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +190,16 @@ class ProcessSource:
     dockerfile: str = ""
     directory: str = ""
     command: tuple[str, ...] = ()
+    archive: str = ""
+    layout: str = ""
+    build: tuple[str, ...] = ()
+    """A command that is run before, once for all that name the same one."""
+    context: str = ""
+    target: str = ""
+    args: tuple[tuple[str, str], ...] = ()
+    platform: str = ""
+    secrets: tuple[tuple[str, str], ...] = ()
+    """By the id that the Dockerfile mounts it by: where its value is read, `env:NAME`."""
 
 
 @dataclass(frozen=True, slots=True)

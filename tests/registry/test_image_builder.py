@@ -15,7 +15,7 @@ import pytest
 
 from liftlock.errors import UsageError
 from liftlock.registry.image_builder import build_image
-from liftlock.registry.layers import Part
+from liftlock.registry.layers import LayerCache, Part
 from liftlock.registry.local_images import LocalImage
 from liftlock.registry.manifests import SCHEMA2
 
@@ -34,7 +34,7 @@ def config_of(image: LocalImage) -> bytes:
 
 def build(directory: Path, out: Path, command: tuple[str, ...] = ("./start",)) -> LocalImage:
     out.mkdir()
-    return build_image(directory, command, out)
+    return build_image(directory, command, LayerCache(out))
 
 
 def test_the_same_files_give_the_same_image(service: Path, tmp_path: Path) -> None:

@@ -181,9 +181,9 @@ class Distribution:
         """Build an image from a plain directory and push it to every repository, tags last of all."""
         if not repositories:
             raise UsageError(f"There is no repository to push {directory} to.")
-        async with built_directory(directory, command) as image:
-            wanted = {repository: tags.get(repository, ()) for repository in repositories}
-            return await self.push(image, wanted, progress)
+        image = await anyio.to_thread.run_sync(build_image, directory, tuple(command), self.cache)
+        wanted = {repository: tags.get(repository, ()) for repository in repositories}
+        return await self.push(image, wanted, progress)
 
     async def _resolve(self, place: Place, reference: str) -> tuple[Digest, Manifest] | None:
         """The digest that a reference stands for, and the manifest of one image."""
@@ -304,13 +304,6 @@ async def _downloaded(source: Place, manifest: Manifest, cache: LayerCache) -> A
             for diff_id, layer in zip(names, manifest.layers, strict=True):
                 tasks.start_soon(fetch, diff_id, layer)
         yield packed_image(config, [packed[name] for name in names], cache.drop)
-
-
-@asynccontextmanager
-async def built_directory(directory: Path, command: Sequence[str]) -> AsyncIterator[LocalImage]:
-    """The directory's image, its layer in a temporary file."""
-    async with anyio.TemporaryDirectory(prefix="liftlock-image-") as folder:
-        yield await anyio.to_thread.run_sync(build_image, directory, tuple(command), Path(folder))
 
 
 def _image(repository: str, digest: Digest, manifest: Manifest) -> RegistryImage:

@@ -7,20 +7,20 @@ manifest's digest follows the gzip implementation as well; the image id does not
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from liftlock.errors import LiftlockError, UsageError
-from liftlock.registry.layers import Packed, Part
+from liftlock.registry.compression import fast_gzip
+from liftlock.registry.layers import LayerCache
 from liftlock.registry.local_images import LocalImage, packed_image
-from liftlock.registry.manifests import DOCKER_LAYER, Descriptor
 
 WORK_DIRECTORY = "app"
 EPOCH = "1970-01-01T00:00:00Z"
@@ -29,8 +29,8 @@ LEFT_OUT = frozenset({".git", "__pycache__", ".DS_Store"})
 """What other programs leave in a directory: it would make the same files another image."""
 
 
-def build_image(directory: Path, command: Sequence[str], folder: Path) -> LocalImage:
-    """Build the image of `directory`, which runs `command` in it; the layer is written to `folder`.
+def build_image(directory: Path, command: Sequence[str], cache: LayerCache) -> LocalImage:
+    """Build the image of `directory`, which runs `command` in it; the layer is kept in `cache`.
 
     Blocks: run it in a thread. Raises `UsageError` for a directory that cannot be an image.
     """
@@ -39,17 +39,19 @@ def build_image(directory: Path, command: Sequence[str], folder: Path) -> LocalI
             f"{directory} is not a directory, so no image can be built from it.",
             hint="Check `directory` in the app's processes: it is relative to the repository's root.",
         )
-    layer = folder / "layer.tar.gz"
     try:
-        with layer.open("wb") as file:
-            diff_id, described = _write_layer(directory, file)
+        with tempfile.TemporaryDirectory(prefix="liftlock-image-") as folder:
+            layer = Path(folder) / "layer.tar.gz"
+            with layer.open("wb") as file:
+                diff_id, digest = _write_layer(directory, file)
+            packed = cache.adopt(diff_id, digest, layer)
     except OSError as error:
         raise LiftlockError(
             f"No image can be built from {directory}: {error.strerror} ({error.filename}).",
             hint="Check that its files can be read and that the disk has room.",
         ) from error
     config = _config(command, diff_id)
-    return packed_image(config, [Packed(diff_id, described.digest, Part(layer, 0, described.size))])
+    return packed_image(config, [packed], cache.drop)
 
 
 def _config(command: Sequence[str], diff_id: str) -> bytes:
@@ -67,34 +69,33 @@ def _config(command: Sequence[str], diff_id: str) -> bytes:
 class _Hashing:
     """A file that hashes and counts what is written to it."""
 
-    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
-        self._file = file
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
         self._digest = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> int:
         self._digest.update(data)
         self.size += len(data)
-        return self._file.write(data)
-
-    def flush(self) -> None:
-        self._file.flush()
+        self._write(data)
+        return len(data)
 
     @property
     def digest(self) -> str:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def _write_layer(directory: Path, file: IO[bytes]) -> tuple[str, Descriptor]:
-    """Write the gzipped tar; returns the digest of the tar itself, and the file's descriptor."""
-    packed = _Hashing(file)
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=packed, mtime=0) as zipped:
-        plain = _Hashing(zipped)
-        with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
-            _add(tar, directory, _entry(WORK_DIRECTORY, tarfile.DIRTYPE, 0o755))
-            for path in _walk(directory):
-                _add(tar, path, _described(directory, path))
-    return plain.digest, Descriptor(DOCKER_LAYER, packed.digest, packed.size)
+def _write_layer(directory: Path, file: IO[bytes]) -> tuple[str, str]:
+    """Write the gzipped tar; returns the digests of the tar itself and of the file."""
+    packed = _Hashing(file.write)
+    compressor = fast_gzip()
+    plain = _Hashing(lambda data: packed.write(compressor.compress(data)))
+    with tarfile.open(fileobj=plain, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+        _add(tar, directory, _entry(WORK_DIRECTORY, tarfile.DIRTYPE, 0o755))
+        for path in _walk(directory):
+            _add(tar, path, _described(directory, path))
+    packed.write(compressor.flush())
+    return plain.digest, packed.digest
 
 
 def _add(tar: tarfile.TarFile, path: Path, entry: tarfile.TarInfo) -> None:

@@ -11,16 +11,18 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from liftlock.errors import LiftlockError
 from liftlock.registry.compression import CHUNK, GZIP, fast_gzip, packing_errors, sniff, unpacked
-from liftlock.registry.manifests import sha256
+from liftlock.registry.manifests import DOCKER_LAYER, Descriptor, sha256
 
 KEPT_BYTES = 20 * 1000**3
 """The folder is kept below this; what was not used for longest goes first."""
@@ -47,6 +49,10 @@ class Packed:
     digest: str
     part: Part
 
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(DOCKER_LAYER, self.digest, self.part.size)
+
 
 class LayerCache:
     """The folder of packed layers, and of the configs of images that were packed. Its calls block."""
@@ -65,6 +71,25 @@ class LayerCache:
         except OSError:  # not there, or just removed by another process
             pass
         return None
+
+    def pack_all(self, layers: Sequence[tuple[str, Part]], what: str) -> list[Packed]:
+        """The packed layers, by diff id, in their order; several are packed at once."""
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+            return list(
+                threads.map(lambda layer: self.find(layer[0]) or self.pack(layer[0], layer[1], what), layers)
+            )
+
+    def adopt(self, diff_id: str, digest: str, file: Path) -> Packed:
+        """Take over a file that is the packed layer already."""
+        folder = self.folder / "layers" / _hex(diff_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        known = self.find(diff_id)
+        if known is not None:
+            file.unlink()
+            return known
+        shutil.move(file, folder / f".{file.name}-{os.getpid()}")
+        packed = (folder / f".{file.name}-{os.getpid()}").replace(folder / f"{_hex(digest)}.gz")
+        return Packed(diff_id, digest, Part(packed, 0, packed.stat().st_size))
 
     def pack(self, diff_id: str, source: Part, what: str) -> Packed:
         """Pack a layer that lies in a file: gzip stays as it is, zstd and plain tars become gzip.
@@ -98,14 +123,14 @@ class LayerCache:
         self._prune()
         return Packed(diff_id, digest, Part(packed, 0, packed.stat().st_size))
 
-    def config(self, name: str, image_id: str = "") -> bytes | None:
+    def config(self, name: str) -> bytes | None:
         """The config that was kept under `name`, a digest."""
         try:
             content = (self.folder / "configs" / _hex(name)).read_bytes()
         except OSError:
             return None
         kept, _, config = content.partition(b"\n")
-        return config if kept == sha256(config).encode() and image_id in {"", kept.decode()} else None
+        return config if kept == sha256(config).encode() else None
 
     def keep_config(self, name: str, config: bytes) -> None:
         """Keep an image's config under `name`: an engine's own name of the image."""
@@ -114,6 +139,14 @@ class LayerCache:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
             file.write(sha256(config).encode() + b"\n" + config)
         Path(file.name).replace(folder / _hex(name))
+
+    def keep_log(self, command: Sequence[str], lines: Sequence[str]) -> Path:
+        """Keep a build's log until the same command is run again; returns where."""
+        folder = self.folder / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / f"{_hex(sha256(chr(0).join(command).encode()))[:16]}.log"
+        log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="replace")
+        return log
 
     def drop(self, path: Path) -> None:
         """Remove a file that proved wrong, if it is ours: the next push packs it again."""

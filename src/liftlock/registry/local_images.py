@@ -14,7 +14,7 @@ from liftlock.errors import LiftlockError
 from liftlock.model import ImageId
 from liftlock.registry.compression import CHUNK
 from liftlock.registry.layers import Packed, Part
-from liftlock.registry.manifests import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest, schema2, sha256
+from liftlock.registry.manifests import DOCKER_CONFIG, Descriptor, Manifest, schema2, sha256
 
 OpenBlob = Callable[[Descriptor, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes of a blob, from a place in it on."""
@@ -85,7 +85,7 @@ def packed_image(
     """The image of a config and its packed layers: the same ones give the same manifest."""
     manifest = schema2(
         Descriptor(DOCKER_CONFIG, sha256(config), len(config)),
-        tuple(Descriptor(DOCKER_LAYER, layer.digest, layer.part.size) for layer in layers),
+        tuple(layer.descriptor for layer in layers),
     )
     blobs: dict[str, bytes | Part] = {layer.digest: layer.part for layer in layers}
     return LocalImage(manifest, blobs | {manifest.config.digest: config}, drop=drop)

@@ -86,6 +86,7 @@ class Index:
     content: bytes
     media_type: str
     image: str
+    image_media_type: str = OCI_MANIFEST
 
     @property
     def digest(self) -> Digest:
@@ -115,7 +116,8 @@ def parse(content: bytes, content_type: str) -> Manifest | Index:
     if named != media_type:
         raise WrongManifest(f"it calls itself {named!r} and came as {media_type}")
     if media_type in _INDEXES:
-        return Index(content, media_type, _for_this_platform(payload))
+        image = _for_this_platform(payload)
+        return Index(content, media_type, image.digest, image.media_type)
     config = _descriptor(payload.get("config"), "config")
     if config.media_type not in _CONFIGS:
         raise WrongManifest(f"its config is {config.media_type!r}, so it is another kind of artifact")
@@ -135,7 +137,7 @@ def as_schema2(manifest: Manifest) -> Manifest:
         blob.media_type not in _AS_DOCKER for blob in (manifest.config, *manifest.layers)
     ):
         return manifest
-    return schema2(_docker_blob(manifest.config), tuple(_docker_blob(layer) for layer in manifest.layers))
+    return schema2(docker_blob(manifest.config), tuple(docker_blob(layer) for layer in manifest.layers))
 
 
 def has_zstd(manifest: Manifest) -> bool:
@@ -158,7 +160,8 @@ def _json(blob: Descriptor) -> dict[str, Any]:
     return {"mediaType": blob.media_type, "size": blob.size, "digest": blob.digest}
 
 
-def _docker_blob(blob: Descriptor) -> Descriptor:
+def docker_blob(blob: Descriptor) -> Descriptor:
+    """The same blob under Docker's media type. Raises `ArtifactMissing` where Docker has none for it."""
     media_type = _AS_DOCKER.get(blob.media_type, blob.media_type)
     if not media_type.startswith("application/vnd.docker."):
         raise ArtifactMissing(
@@ -180,7 +183,7 @@ def _descriptor(value: Any, where: str) -> Descriptor:
     return Descriptor(media_type if isinstance(media_type, str) else "", digest, size)
 
 
-def _for_this_platform(payload: Mapping[str, Any]) -> str:
+def _for_this_platform(payload: Mapping[str, Any]) -> Descriptor:
     entries = payload.get("manifests")
     if not isinstance(entries, list):
         raise WrongManifest("it is an index without manifests")
@@ -191,7 +194,7 @@ def _for_this_platform(payload: Mapping[str, Any]) -> str:
             continue
         name = f"{platform.get('os')}/{platform.get('architecture')}"
         if name == "linux/amd64":
-            return _descriptor(entry, "the entry for linux/amd64").digest
+            return _descriptor(entry, "the entry for linux/amd64")
         if name != "unknown/unknown":  # BuildKit's attestations
             seen.append(name)
     raise WrongManifest(f"it has no image for linux/amd64, only for {', '.join(seen) or 'nothing'}")
