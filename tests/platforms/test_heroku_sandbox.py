@@ -35,6 +35,21 @@ def test_release_switches_every_process_type_in_one_call() -> None:
     simulate(story)
 
 
+def test_a_variable_set_by_hand_is_a_note_and_the_images_are_known() -> None:
+    async def story(world: World) -> None:
+        release = world.built("1")
+        await world.run(release)
+        async with world.client() as client:
+            path = "/apps/odb-staging/config-vars"
+            (await client.patch(path, json={"SEEING": "0.6"})).raise_for_status()
+        running = await world.heroku.running(world.target("ODB", "staging"), (release,))
+        assert isinstance(running, Known)
+        assert running.artifacts == release.artifacts
+        assert running.note == "scaled to zero: worker; v4 is no deploy: Set SEEING config vars"
+
+    simulate(story)
+
+
 def test_release_that_runs_already_changes_nothing() -> None:
     async def story(world: World) -> None:
         release = world.built("1")
