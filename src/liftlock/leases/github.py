@@ -199,6 +199,8 @@ class GitHubKeeper:
                 timeout_s=CALL_S,
             )
         except (Unauthorized, NotFound) as error:
+            if error.status == 401:  # who we are is in doubt, not what we may do
+                raise
             error.hint = (
                 f"Leases are kept as refs of {self._repository}: the token needs `contents: write` there. "
                 'Another repository can keep them: [project] lease = "OWNER/NAME".'
