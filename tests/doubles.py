@@ -39,7 +39,7 @@ from liftlock.model import (
     Undo,
 )
 from liftlock.planning.observation import AppObservation, Observation, Wanted
-from liftlock.ports import Announcement, Progress, Switch
+from liftlock.ports import Announcement, Content, Progress, Switch
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -216,8 +216,19 @@ class FakeDatabases:
         await self.platform._do("backup", database.app)
         return Backup("b001", database.id, database.app, self.name, self.size_bytes, START, START)
 
-    async def backups(self, target: Target) -> Sequence[Backup]:
+    async def backups(self, target: Target, *, gone: bool = False) -> Sequence[Backup]:
         return ()
+
+    def content(self, database: Database, backup: Backup) -> AbstractAsyncContextManager[Content]:
+        raise LiftlockError(f"There is no backup {backup.id} to read.")
+
+    async def restore(self, database: Database, backup: Backup, progress: Progress) -> None:
+        await self.platform._do("restore database", database.app)
+
+    async def delete(self, database: Database, backup: Backup) -> None: ...
+
+    async def address(self, database: Database) -> str:
+        raise LiftlockError(f"{database.id} is nowhere.")
 
 
 @dataclass

@@ -201,13 +201,13 @@ async def test_no_secret_stands_in_arguments_or_environment_of_a_process(
             f'cat /proc/$$/cmdline /proc/$$/environ >> "{seen}"\nexec "{real / name}" "$@"\n'
         )
         path.chmod(0o755)
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    postgres = service(plain_app("SHOP", folder), database, PATH=path)
+    search = f"{tmp_path}:{os.environ['PATH']}"
+    postgres = service(plain_app("SHOP", folder), database, PATH=search)
     held, backup = await taken(postgres)
     await postgres.restore(held, backup, silent)
     text = seen.read_bytes()
-    for name in (b"/pg_dump\0", b"/pg_restore\0", b"/psql\0", b"PGPASSFILE="):
-        assert name in text, name
+    for shown in (b"/pg_dump\0", b"/pg_restore\0", b"/psql\0", b"PGPASSFILE="):
+        assert shown in text, shown
     assert PASSWORD.encode() not in text
     assert quote(PASSWORD, safe="").encode() not in text
     assert b"postgresql://" not in text
@@ -220,7 +220,7 @@ def test_password_goes_by_a_file_that_only_its_owner_can_read() -> None:
         file = Path(given["PGPASSFILE"])
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert file.read_text() == "*:*:*:*:hunter\\:2\\\\\n"
-        assert given["PGHOST"], given["PGPORT"] == ("db.example.com", "5433")
+        assert (given["PGHOST"], given["PGPORT"]) == ("db.example.com", "5433")
         assert given["PGSSLMODE"] == "require"
         assert not {"GITHUB_TOKEN", "PGPASSWORD"} & given.keys()
     assert not file.exists()
