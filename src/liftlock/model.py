@@ -143,6 +143,8 @@ class Known:
     compared_with: Artifacts | None = None
     """Set by a platform that cannot name what it runs, only compare it with one expected release:
     says which one that was. Empty artifacts then mean "not that one"."""
+    pending: str = ""
+    """The platform's name of a release that is under way and may replace what runs; "" when none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,8 @@ class App:
     undo: Undo = Undo.SAFE
     """As it holds for this app: what the file says, else what its kind implies."""
     processes: Mapping[str, ProcessSource] = field(default_factory=lambda: EMPTY)
+    paths: tuple[str, ...] = ()
+    """Patterns of what it is made from, below its repository's root; none for everything."""
 
 
 @dataclass(frozen=True, slots=True)

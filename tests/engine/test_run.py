@@ -389,3 +389,24 @@ def test_whatever_fails_the_environment_is_whole_or_it_is_said(data: st.DataObje
         first_release = next(i for i, (verb, _) in enumerate(world.platform.log) if verb == "release")
         done = {app for verb, app in world.platform.log[:first_release] if verb == "backup done"}
         assert owed <= done
+
+
+@pytest.mark.promise("P4")
+def test_a_release_still_under_way_is_not_taken_for_the_old_state() -> None:
+    world = observatory()
+    world.platform.fails["release", "SSO"] = refusal("SSO")
+    runs = Known(release("SSO", "a").artifacts, marker="v1", pending="v2")
+    plan = world.plan()
+    world.platform.runs["SSO", "staging"] = runs
+    run = Run(
+        world.project,
+        plan,
+        world.adapters,
+        key="key",
+        lease=world.lease,
+        emit=world.events.append,
+        stop=world.stop,
+    )
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    anyio.run(run.run, backend="trio", backend_options={"clock": clock})
+    assert "SSO" in world.did("restore")

@@ -109,7 +109,7 @@ class WayBack:
         except LiftlockError as error:
             self.note(f"What {touched.app} runs could not be looked at: {error.message}")
             return Standing.UNSURE
-        if isinstance(running, Unknown):
+        if isinstance(running, Unknown) or running.pending:  # what is under way may replace what runs yet
             return Standing.UNSURE
         if old is not None and same_artifacts(running.artifacts, old):
             return Standing.OLD

@@ -116,8 +116,9 @@ def running(formation: Formation, releases: Sequence[HerokuRelease], expected: S
     that process type which the current release's description names."""
     current = current_release(releases)
     images = images_now(formation, releases)
+    pending = next((release.marker for release in releases[:1] if release.status == "pending"), "")
     if not images:
-        return Known({}, marker=current.marker if current else "")
+        return Known({}, marker=current.marker if current else "", pending=pending)
     if current is None:
         return Unknown("none of Heroku's newest releases is current")
     artifacts: dict[str, ImageId] = {}
@@ -140,7 +141,7 @@ def running(formation: Formation, releases: Sequence[HerokuRelease], expected: S
     notes = [f"scaled to zero: {', '.join(asleep)}"] if asleep else []
     if not current.short_ids:  # no deploy: somebody set a variable or rolled back, and the images stayed
         notes.append(f"{current.marker} is no deploy: {current.description}")
-    return Known(artifacts, scale=scale, marker=current.marker, note="; ".join(notes))
+    return Known(artifacts, scale=scale, marker=current.marker, note="; ".join(notes), pending=pending)
 
 
 def _confirmed(process_type: str, current: HerokuRelease, expected: Sequence[Release]) -> ImageId | None:
