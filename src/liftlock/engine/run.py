@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import anyio
 
@@ -75,6 +76,10 @@ class Run:
         self._overrides = overrides or (intent.overrides if intent else {})
         self._intent = intent
         self._resumed = intent
+        # By the clock of whoever keeps the leases, never by ours: with a clock that is behind, a backup
+        # from before an earlier promotion would count. Its times are whole seconds.
+        taken = lease.holding.since + timedelta(seconds=1)
+        self._backups_since = intent.created_at if intent else taken
         self._guard = Guard(lease, stop)
         self._way_back = WayBack(project, plan.environment, adapters, self._guard, emit)
         self._staged: dict[str, Release] = {}
@@ -189,8 +194,7 @@ class Run:
         service = self._adapters.databases_of(self._project.apps[database.app])
         if service is None:
             raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
-        since = self._resumed.created_at if self._resumed else self._plan.observed_at
-        backup = await service.capture(database, since, progress)
+        backup = await service.capture(database, self._backups_since, progress)
         if backup.size_bytes <= 0:
             raise BackupFailed(
                 f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
