@@ -122,10 +122,13 @@ class _MemoryRecords:
         self._environment = environment
         self._apps = tuple(apps)
         self._judged: Mapping[str, Recorded] = {}
+        self._newest: Mapping[str, Deployment] | None = None
 
     async def newest(self) -> Mapping[str, Deployment]:
-        found = {app: await self._ledger.deployments(self._environment, app, 1) for app in self._apps}
-        return {app: records[0] for app, records in found.items() if records}
+        if self._newest is None:  # as in `recorded`
+            found = {app: await self._ledger.deployments(self._environment, app, 1) for app in self._apps}
+            self._newest = {app: records[0] for app, records in found.items() if records}
+        return self._newest
 
     async def recorded(self) -> Mapping[str, Recorded]:
         if not self._judged:  # a thousand apps ask, one after the other
