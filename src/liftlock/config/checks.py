@@ -20,6 +20,10 @@ _TARGET_NAMES = {
     "firebase": (SITE, "a Firebase site's name", "It has at most 63 of a-z, 0-9 and -, and - only inside."),
 }
 
+SOURCES = ("image", "dockerfile", "archive", "layout", "directory")
+"""Of these keys, a process type has exactly one."""
+OF_DOCKERFILES = ("context", "target", "args", "platform", "secrets")
+
 
 def check(file: File, draft: Draft, added_platforms: frozenset[str], added_ledgers: Collection[str]) -> None:
     """Note everything in `file` that is well formed and still cannot be."""
@@ -158,18 +162,21 @@ def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> No
         place = (*key, "processes", process)
         if draft.is_noted_below(place):
             continue
-        sources = [word for word in ("image", "dockerfile", "directory") if getattr(table, word)]
+        sources = [word for word in SOURCES if getattr(table, word)]
         if len(sources) != 1:
             found = f"has {' and '.join(sources)}" if sources else "does not say where its image comes from"
-            draft.note(place, f"{found}.", "Write exactly one of image, dockerfile and directory.")
-        elif table.command and not table.directory:
             draft.note(
-                (*place, "command"),
-                "goes with directory alone; an image has its own command.",
-                "Take it out.",
+                place, f"{found}.", "Write exactly one of image, dockerfile, archive, layout and directory."
             )
-        elif table.directory and not table.command:
+            continue
+        if table.directory and not table.command:
             draft.note(place, "has a directory and no command.", 'Write command = ["PROGRAM", …].')
+        if table.command and not table.directory:
+            reason = "goes with directory alone; an image has its own command."
+            draft.note((*place, "command"), reason, "Take it out.")
+        for word in OF_DOCKERFILES:
+            if getattr(table, word) and not table.dockerfile:
+                draft.note((*place, word), "goes with dockerfile alone.", "Take it out.")
 
 
 def _check_targets(file: File, draft: Draft, added_platforms: frozenset[str]) -> None:

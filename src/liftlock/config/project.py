@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from liftlock.config.draft import Draft
 from liftlock.config.naming import by_environment, fill, platforms_of, record_name, target_name, vendor_names
-from liftlock.config.schema import ENDPOINTS, AppTable, BackupTable, CommandTable, File, GatesTable
+from liftlock.config.schema import (
+    ENDPOINTS,
+    AppTable,
+    BackupTable,
+    CommandTable,
+    File,
+    GatesTable,
+    ProcessTable,
+)
 from liftlock.config.values import Mistake, duration_s, endpoint
 from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, Project, Target, Undo
 
@@ -121,10 +130,8 @@ def _app(
         backup=app.backup is not False,
         databases=POSTGRES if isinstance(app.backup, BackupTable) else "",
         undo=_undo(app),
-        processes={
-            process: ProcessSource(table.image, table.dockerfile, table.directory, tuple(table.command))
-            for process, table in app.processes.items()
-        },
+        processes={process: _source(table) for process, table in app.processes.items()},
+        paths=tuple(app.paths or ()),
     )
 
 
@@ -133,6 +140,23 @@ def _backup(app: AppTable, environment: str, vendors: Mapping[str, str]) -> dict
         return {}
     url = by_environment(app.backup.url, environment, vendors)
     return {"url": url or "", "folder": fill(app.backup.folder, environment, vendors)}
+
+
+def _source(table: ProcessTable) -> ProcessSource:
+    return ProcessSource(
+        image=table.image,
+        dockerfile=table.dockerfile,
+        directory=table.directory,
+        command=tuple(table.command),
+        archive=table.archive,
+        layout=table.layout,
+        build=tuple(shlex.split(table.build)),
+        context=table.context,
+        target=table.target,
+        args=tuple(sorted(table.args.items())),
+        platform=table.platform,
+        secrets=tuple(sorted(table.secrets.items())),
+    )
 
 
 def _undo(app: AppTable) -> Undo:

@@ -63,6 +63,12 @@ Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
 Ledger = Annotated[str, *_text(values.ledger)]
 Arguments = Annotated[list[str], AfterValidator(values.arguments), Field(min_length=1)]
 ArgumentTemplates = Annotated[list[str], AfterValidator(values.argument_templates), Field(min_length=1)]
+PathPattern = Annotated[str, *_text(values.path_pattern)]
+BuildCommand = Annotated[str, *_text(values.build_command)]
+BuildPlatform = Annotated[str, *_text(values.build_platform, f"^{values.BUILD_PLATFORM}$")]
+BuildSecret = Annotated[str, *_text(values.build_secret, f"^{values.BUILD_SECRET}$")]
+VariableName = Annotated[str, *_text(values.variable_name, f"^{values.VARIABLE}$")]
+MountId = Annotated[str, *_text(values.mount_id, f"^{values.MOUNT_ID}$")]
 Variables = Annotated[list[str], AfterValidator(values.variable_names)]
 Names = Annotated[
     str | dict[str, str],
@@ -236,7 +242,9 @@ class EnvironmentTable(Table):
 
 
 class ProcessTable(Table):
-    """Where a process type's image comes from: exactly one of `image`, `dockerfile` and `directory`."""
+    """Where a process type's image comes from: exactly one of `image`, `dockerfile`, `archive`, `layout`
+    and `directory`.
+    """
 
     image: Image = Field(
         default="",
@@ -246,10 +254,52 @@ class ProcessTable(Table):
     dockerfile: RelativePath = Field(
         default="", description="A Dockerfile to build.", examples=["obscalc/Dockerfile"]
     )
+    archive: RelativePath = Field(
+        default="",
+        description="A tar file with one image, as `docker image save` and OCI tools write it; "
+        "no Docker is needed.",
+        examples=["build/image.tar"],
+    )
+    layout: RelativePath = Field(
+        default="",
+        description="A directory with one image, by the OCI image layout; no Docker is needed.",
+        examples=["build/image"],
+    )
     directory: RelativePath = Field(
         default="",
         description="A plain directory; the same files always make the same image, without Docker.",
         examples=["services/sso"],
+    )
+    build: BuildCommand = Field(
+        default="",
+        description="A command that makes the image, the archive or whatever else is needed, run in the "
+        "repository's root before; once for all process types that name the same one. It is split as a "
+        "shell would, and no shell runs it.",
+        examples=["sbt Docker/publishLocal"],
+    )
+    context: RelativePath = Field(
+        default="",
+        description="With `dockerfile`: the folder that it copies from; the repository's root when left out.",
+        examples=["obscalc"],
+    )
+    target: Filled = Field(
+        default="", description="With `dockerfile`: the stage to build.", examples=["production"]
+    )
+    args: dict[VariableName, str] = Field(
+        default={},
+        description="With `dockerfile`: its build arguments. They can be read from the image: never secrets.",
+        examples=[{"JAVA_VERSION": "21"}],
+    )
+    platform: BuildPlatform = Field(
+        default="",
+        description="With `dockerfile`: what to build for; `linux/amd64` when left out, which is what Heroku runs.",
+        examples=["linux/amd64"],
+    )
+    secrets: dict[MountId, BuildSecret] = Field(
+        default={},
+        description="With `dockerfile`: what its `RUN --mount=type=secret,id=…` get, as `env:NAME`. "
+        "They are mounted, and no part of the image or of a command line.",
+        examples=[{"npm": "env:NPM_TOKEN"}],
     )
     command: Arguments = Field(
         default=[],
@@ -373,6 +423,12 @@ class AppTable(Table):
         default={},
         description="The process types of a containers app, by name; `release` runs before each release.",
         examples=[{"web": {"image": "noirlab/lucuma-sso-service"}}],
+    )
+    paths: Annotated[list[PathPattern], Field(min_length=1)] | None = Field(
+        default=None,
+        description="What in the repository the app is made from, as patterns; `**` crosses folders. A deploy "
+        "whose commit changed none of it keeps the app's artifacts. When left out: everything.",
+        examples=[["odb/**", "build.sbt"]],
     )
     record: RecordTable = Field(
         default_factory=RecordTable,

@@ -6,6 +6,7 @@ Each check takes what TOML gave and returns what it means, or raises `Mistake`.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +19,9 @@ REGISTRY = r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9._:/@-]*"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 SECRET = rf"(env:{VARIABLE}|keyring:[^\s:]+)"
+MOUNT_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+BUILD_SECRET = rf"env:{VARIABLE}"
+BUILD_PLATFORM = r"linux/[a-z0-9]+(/v[0-9]+)?"
 DURATION = r"[0-9]{1,9}(ms|s|m|h|d)"
 HEALTH = r"/([^/\s]\S*)?"
 
@@ -222,6 +226,49 @@ def variable_names(value: list[str]) -> list[str]:
             # Not shown: what stands after an "=" is most likely a secret.
             raise Mistake("lists names of environment variables alone.", 'Write ["NAME"], without a value.')
     return value
+
+
+def variable_name(text: str) -> str:
+    if not re.fullmatch(VARIABLE, text):
+        raise Mistake(f"{shown(text)} cannot be a name here.", "Use letters, digits and _, no digit first.")
+    return text
+
+
+def mount_id(text: str) -> str:
+    if not re.fullmatch(MOUNT_ID, text):
+        raise Mistake(f"{shown(text)} cannot be a secret's id.", "Use letters, digits, and . - or _ between.")
+    return text
+
+
+def build_secret(text: str) -> str:
+    """Where a build's secret is to be read. The text is never shown, as in `secret_reference`."""
+    if not re.fullmatch(BUILD_SECRET, text):
+        raise Mistake("is not where a secret is to be read.", 'Write "env:NAME" for an environment variable.')
+    return text
+
+
+def build_command(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Mistake(f"{shown(text)} cannot be split into words: {error}.", "Close the quotes.") from error
+    if not words:
+        raise Mistake("is empty.", 'Write the program and its arguments, as in "sbt Docker/publishLocal".')
+    return text
+
+
+def build_platform(text: str) -> str:
+    if not re.fullmatch(BUILD_PLATFORM, text):
+        raise Mistake(f"{shown(text)} is not a platform.", 'Write it as in "linux/amd64".')
+    return text
+
+
+def path_pattern(text: str) -> str:
+    """A pattern of paths below the repository's root, as in `.gitignore`: `**` crosses folders."""
+    parts = text.split("/")
+    if not text.strip() or text.startswith(("/", "!")) or ".." in parts:
+        raise Mistake(f"{shown(text)} is not a pattern of paths.", 'Write it as in "odb/**" or "build.sbt".')
+    return text
 
 
 def secret_reference(text: str) -> str:
