@@ -49,6 +49,7 @@ docs: $(VENV)/.dev $(VENV)/.project
 
 ## Measure promotions and the engine, and print the ratios
 bench: $(VENV)/.dev $(VENV)/.project
+	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.promotion
 
 ## Pin the requirements anew, from pyproject.toml and requirements/*.in (UPGRADE=1 takes newer versions)
