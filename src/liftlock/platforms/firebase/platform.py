@@ -23,7 +23,7 @@ from liftlock.platforms.firebase.api import FINALIZED, Hosting, Version, plain_n
 from liftlock.platforms.firebase.publish import publish
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
-from liftlock.ports import Progress, Switch
+from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.together import together
 
 SITE = "site"
@@ -152,9 +152,11 @@ class Firebase:
         wanted = plain_name(_site(release).name)
         await self._until_live(target, wanted)
         good_at = anyio.current_time()
-        while (elapsed := anyio.current_time() - good_at) < settle_s:
+        end = good_at + settle_s  # a difference of clocks may round to just below `settle_s`, and stay there
+        while (left := end - anyio.current_time()) > 0:
+            elapsed = settle_s - left
             progress(f"live for {elapsed:.0f} of {settle_s:.0f} s")
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), settle_s - elapsed))
+            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
             live = await self._hosting.live(target.name)
             if live.version != wanted:
                 raise NotHealthy(
@@ -175,7 +177,18 @@ class Firebase:
             await self._hosting.disable(target.name, f"liftlock: {target.app} served nothing before")
             await self._until_live(target, "")
 
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+    async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
+        """See `ports.Platform`."""
+        return {}
+
+    async def publish(
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
+    ) -> Release:
         """See `ports.Platform`. Nothing is uploaded twice; an interrupted version is abandoned."""
         first = next(name for name in self._context.project.environments if name in app.targets)
         version = await publish(self._hosting, app.targets[first], commit, checkout, progress)

@@ -90,9 +90,10 @@ class Settling:
         while True:
             elapsed = anyio.current_time() - good.at
             self.progress(f"healthy for {elapsed:.0f} of {settle_s:.0f} s")
-            left = max(settle_s - elapsed, 0.0)
+            # By the moment of its end: a difference of clocks may round to just below `settle_s`, and stay there.
+            left = max(good.at + settle_s - anyio.current_time(), 0.0)
             await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
-            is_last = anyio.current_time() - good.at >= settle_s
+            is_last = anyio.current_time() >= good.at + settle_s
             try:
                 formation, look = await together(self.watch.app.formation, self.watch.look)
             except VendorError as error:
