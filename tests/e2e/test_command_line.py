@@ -29,7 +29,7 @@ pytestmark = pytest.mark.e2e
         ("promote dev stagin --yes", ["no environment 'stagin'", "Did you mean staging?"]),
         ("promote dev staging SOS --yes", ["no app 'SOS'", "Did you mean SSO?"]),
         ("promote dev", ["SOURCE and TARGET", "For example"]),
-        ("promote staging dev --yes", ["dev is not promoted from staging", "Choose another source"]),
+        ("promote staging dev --yes", ["dev is not promoted from staging", "nothing is promoted to it"]),
         ("promote production staging --yes", ["staging is not promoted from production", "dev"]),
         ("promote dev staging --override soak", ["--override and --reason go together"]),
         ("promote dev staging --on-failure explode", ["explode"]),

@@ -641,7 +641,7 @@ async def _plan_and_run(
             plan_view.show_result(output, made, result)
         return result.exit_code
 
-    return await until_signalled(work, output)
+    return await until_signalled(work, output, environment)
 
 
 @app.command

@@ -260,7 +260,7 @@ def told_intent(intent: Intent, now: datetime) -> str:
     since = wording.duration((now - intent.created_at).total_seconds())
     who = f" by {intent.creator}" if intent.creator else ""
     apps = ", ".join(intent.releases)
-    return f"The {what} ({intent.id}) stands open since {since}{who}: {apps}."
+    return f"The {what} ({intent.id}) has stood open for {since}{who}: {apps}."
 
 
 def show_undone(output: Output, intent: Intent, result: Result) -> None:

@@ -52,7 +52,7 @@ async def resume_open(
                 output.document(plan_view.resume_document(intent, chosen, result))
             return 0 if chosen == "undo" and result.exit_code == 1 else result.exit_code
 
-    return await until_signalled(work, output)
+    return await until_signalled(work, output, environment)
 
 
 async def _choose(intent: Intent, *, yes: bool) -> str:

@@ -65,7 +65,9 @@ def import_meanwhile(module: str) -> None:
     Thread(target=import_module, args=(module,), daemon=True).start()
 
 
-async def until_signalled(work: Callable[[StopRequest], Awaitable[int]], output: Output) -> int:
+async def until_signalled(
+    work: Callable[[StopRequest], Awaitable[int]], output: Output, environment: str = "ENV"
+) -> int:
     """Run `work`, which heeds a `StopRequest`; returns its exit code.
 
     The first SIGINT or SIGTERM asks it to stop: nothing new is started, what is in flight is
@@ -102,7 +104,8 @@ async def until_signalled(work: Callable[[StopRequest], Awaitable[int]], output:
         raise Interrupted(
             f"Left as it stands after a second {received[1].name}: the promotion's record stays open.",
             signal_number=received[0],
-            hint="See what runs with: liftlock status. Then: liftlock resume ENV",
+            hint=f"See what runs with: liftlock status. Then: liftlock resume {environment} --wait 12m,"
+            " which waits until the lease that it left behind has run out.",
         )
     if received and code in {0, 1} and stop.asked:
         return code if code == 0 else 128 + received[0]

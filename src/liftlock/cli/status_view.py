@@ -33,7 +33,8 @@ def show_status(
         for intent in intents:
             began = age(now - intent.created_at)
             output.line(
-                f"A {intent.kind} stands open in {environment} since {began} ({intent.id}, {intent.creator}).",
+                f"A {intent.kind} has stood open in {environment} for {began} ({intent.id}, {intent.creator})."
+                f" If it was killed: liftlock resume {environment} --wait 12m",
                 style="yellow",
             )
     for cell in status.drifted:
@@ -44,7 +45,8 @@ def show_status(
     for cell in status.cells.values():
         if cell.note:
             output.line(f"note: {cell.app} in {cell.environment}: {cell.note}", style="dim")
-    drifted = sorted({cell.environment for cell in status.drifted})
+    # In the middle of a promotion what runs was not verified yet: nobody should record it.
+    drifted = sorted({c.environment for c in status.drifted if not status.open_intents.get(c.environment)})
     for environment in drifted:
         output.line(
             f"Write what really runs there into the ledger with: liftlock record {environment}", style="dim"

@@ -40,10 +40,10 @@ async def plan_promotion(
     check_names(project, (source, target), apps)
     allowed = project.environments[target].promotes_from
     if source not in allowed:
-        ways = ", ".join(allowed) or "nothing"
         raise UsageError(
-            f"{target} is not promoted from {source}: its `from` names {ways}.",
-            hint=f"Choose another source, or add {source!r} to `from` in [environments.{target}].",
+            f"{target} is not promoted from {source}"
+            + (f", only from {' or '.join(allowed)}." if allowed else ": nothing is promoted to it."),
+            hint=f"To allow it, add {source!r} to `from` in [environments.{target}].",
         )
     conditions = conditions or Conditions()
     observation = await Observer(project, adapters, target).for_promotion(source)
