@@ -10,13 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 from cyclopts import App, Parameter
 
+from liftlock.cli.backups_view import (
+    backup_document,
+    captured_document,
+    restored_document,
+    show_list,
+    show_verdict,
+    told_restore,
+    verdict_document,
+)
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
 
 if TYPE_CHECKING:
-    from liftlock.commands.backup_files import Verdict
-    from liftlock.commands.backups import Captured, Kept
+    from liftlock.commands.backups import Kept
     from liftlock.commands.restore import Restored
     from liftlock.commands.run import Terms
     from liftlock.engine.execute import StopRequest
@@ -27,12 +35,12 @@ if TYPE_CHECKING:
 Flag = Parameter(negative="")
 Wait = Annotated[str, Parameter(show_default=True)]
 DEFAULTS = Common()
-SHOWN = 10
 
 backups = App(
     name="backups",
     help="List, take, download, verify, restore and prune the databases' backups.",
     help_format="plaintext",
+    default_parameter=Parameter(show_default=False),
 )
 
 
@@ -53,9 +61,9 @@ async def list_(environment: str, /, *apps: str, common: Common = DEFAULTS) -> i
     async with opened(project, output) as adapters:
         listed = await list_backups(project, adapters, environment, apps)
     if common.json:
-        output.document({"environment": environment, "backups": [_document(one) for one in listed]})
+        output.document({"environment": environment, "backups": [backup_document(one) for one in listed]})
     else:
-        _show_list(output, environment, listed)
+        show_list(output, environment, listed)
     return 0
 
 
@@ -84,7 +92,7 @@ async def capture(environment: str, /, *apps: str, common: Common = DEFAULTS) ->
         if one.note:
             output.line(f"  look at it: {one.note}", style="yellow")
     if common.json:
-        output.document({"environment": environment, "backups": [_captured(one) for one in captured]})
+        output.document({"environment": environment, "backups": [captured_document(one) for one in captured]})
     failed = [one.error for one in captured if one.error is not None]
     if failed:
         raise BackupFailed(
@@ -116,7 +124,7 @@ async def download(
     async with opened(project, output) as adapters:
         kept = await fetch(project, adapters, environment, app, backup, out, output.aside)
     if common.json:
-        output.document(_document(kept) | {"file": str(out)})
+        output.document(backup_document(kept) | {"file": str(out)})
     else:
         output.line(f"{kept.backup.id} of {kept.used.whose} is in {out}.", style="green")
     return 0
@@ -162,9 +170,9 @@ async def verify(
         )
     passed = verdict.passed(exact=exact)
     if common.json:
-        output.document(_verdict_document(verdict, passed=passed))
+        output.document(verdict_document(verdict, passed=passed))
     else:
-        _show_verdict(output, verdict, passed=passed)
+        show_verdict(output, verdict, passed=passed)
     return 0 if passed else 1
 
 
@@ -204,12 +212,12 @@ async def restore(
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
             kept = await find_backup(project, adapters, environment, app, backup)
-            output.line(_told_restore(kept), style="bold")
+            output.line(told_restore(kept), style="bold")
             await _confirmed(environment, confirm)
             restored = await _restore(project, adapters, environment, [kept], wait_s, output, stop)
         if common.json:
             output.document(
-                {"environment": environment, "restored": [_restored_document(one) for one in restored]}
+                {"environment": environment, "restored": [restored_document(one) for one in restored]}
             )
         return 0
 
@@ -246,7 +254,7 @@ async def prune(
     wait_s = _seconds(wait)
     async with opened(project, output) as adapters:
         planned = await command.plan_prune(project, adapters, environment, keep)
-        _show_list(output, environment, planned.delete, "to be deleted")
+        show_list(output, environment, planned.delete, "to be deleted")
         if planned.named:
             output.line(f"{len(planned.named)} older ones stay, since records name them.")
         deleted: Sequence[Kept] = ()
@@ -263,7 +271,7 @@ async def prune(
                 await command.prune(command.Pruning(tuple(deleted), ()))
             output.line(f"Deleted {len(deleted)}.", style="green")
     if common.json:
-        output.document({"environment": environment, "deleted": [_document(one) for one in deleted]})
+        output.document({"environment": environment, "deleted": [backup_document(one) for one in deleted]})
     return 0
 
 
@@ -300,7 +308,7 @@ async def rollback_with_databases(
             def show(made: Plan) -> None:
                 plan_view.show_plan(output, project, made, endpoint_notes(project))
                 for kept in chosen:
-                    output.line(_told_restore(kept), style="bold")
+                    output.line(told_restore(kept), style="bold")
 
             async def agree(made: Plan) -> None:
                 if not yes:
@@ -333,7 +341,7 @@ async def rollback_with_databases(
         if common.json:
             output.document(
                 plan_view.result_document(made, result)
-                | {"restored": [_restored_document(one) for one in restored]}
+                | {"restored": [restored_document(one) for one in restored]}
             )
         return result.exit_code
 
@@ -421,109 +429,3 @@ def _seconds(text: str) -> float:
 
 def _teller(output: Output) -> Callable[[str, str], None]:
     return lambda app, text: output.aside(f"  {app:<12} {text}")
-
-
-def _told_restore(kept: Kept) -> str:
-    from liftlock import wording
-
-    taken = f"{kept.backup.started_at:%Y-%m-%d %H:%M} UTC"
-    return (
-        f"Restores {kept.used.whose} from {kept.backup.id} "
-        f"({wording.size(kept.backup.size_bytes)}, taken {taken})."
-    )
-
-
-def _show_list(output: Output, environment: str, listed: Sequence[Kept], what: str = "") -> None:
-    from rich.table import Table
-
-    from liftlock import wording
-
-    if not listed:
-        output.line(f"There is no backup in {environment}{f' {what}' if what else ''}.")
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for column in ("id", "apps", "size", "taken", "took"):
-        table.add_column(column, no_wrap=True, justify="right" if column == "size" else "left")
-    for one in listed:
-        took = wording.duration((one.backup.finished_at - one.backup.started_at).total_seconds())
-        table.add_row(
-            one.backup.id,
-            ", ".join(one.used.apps),
-            wording.size(one.backup.size_bytes),
-            f"{one.backup.started_at:%Y-%m-%d %H:%M:%S} UTC",
-            took,
-        )
-    if what:
-        output.line(f"{len(listed)} {what}:")
-    output.show(table)
-
-
-def _show_verdict(output: Output, verdict: Verdict, *, passed: bool) -> None:
-    backup = verdict.kept.backup
-    rows = sum(verdict.tables.values())
-    output.line(
-        f"{backup.id} of {verdict.kept.used.whose} can be restored on {verdict.where}: "
-        f"{len(verdict.tables)} tables, {rows:,} rows."
-    )
-    if verdict.source is None:
-        output.line(f"Its database was not looked at: {verdict.unreached}", style="yellow")
-        for name, count in verdict.tables.items():
-            output.line(f"  {name}: {count:,}")
-        return
-    for name in verdict.missing:
-        output.line(
-            f"  {name} is missing: the database has it, with {verdict.source[name]:,} rows", style="red"
-        )
-    for name in verdict.emptied:
-        output.line(f"  {name} is empty: the database has {verdict.source[name]:,} rows", style="red")
-    others = [name for name in verdict.differing if name not in verdict.emptied]
-    for name in others[: None if output.verbose else SHOWN]:
-        now = f"{verdict.source[name]:,} now" if name in verdict.source else "no longer there"
-        output.line(f"  {name}: {verdict.tables[name]:,} rows, {now}", style="yellow")
-    if len(others) > SHOWN and not output.verbose:
-        output.line(f"  and {len(others) - SHOWN} tables more (-v shows them)")
-    if not verdict.differing and not verdict.missing:
-        output.line("Its tables and rows are those of the database.", style="green")
-    elif not passed:
-        output.line("It does not hold what the database does.", style="bold red")
-
-
-def _document(kept: Kept) -> dict[str, Any]:
-    backup = kept.backup
-    return {
-        "id": backup.id,
-        "database": backup.database,
-        "apps": list(kept.used.apps),
-        "service": backup.service,
-        "size_bytes": backup.size_bytes,
-        "started_at": backup.started_at.isoformat(),
-        "finished_at": backup.finished_at.isoformat(),
-    }
-
-
-def _captured(one: Captured) -> dict[str, Any]:
-    from liftlock.commands.backups import Kept
-
-    if one.backup is not None:
-        return _document(Kept(one.used, one.backup)) | {"note": one.note}
-    why = one.error.message if one.error else ""
-    return {"database": one.used.database.id, "apps": list(one.used.apps), "error": why}
-
-
-def _restored_document(one: Restored) -> dict[str, Any]:
-    from liftlock.commands.backups import Kept
-
-    return {"from": _document(one.kept), "before": _document(Kept(one.kept.used, one.fresh))}
-
-
-def _verdict_document(verdict: Verdict, *, passed: bool) -> dict[str, Any]:
-    return {
-        "backup": _document(verdict.kept),
-        "passed": passed,
-        "tables": dict(verdict.tables),
-        "source": None if verdict.source is None else dict(verdict.source),
-        "not_compared": verdict.unreached,
-        "missing": verdict.missing,
-        "empty": verdict.emptied,
-        "differing": verdict.differing,
-    }
