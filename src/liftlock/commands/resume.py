@@ -35,7 +35,11 @@ async def open_promotion(project: Project, adapters: Adapters, environment: str)
 
 
 async def plan_finish(project: Project, adapters: Adapters, intent: Intent, lease: Lease) -> Plan:
-    """What is left to do of an interrupted promotion. Changes nothing."""
+    """What is left to do of an interrupted promotion. Changes nothing.
+
+    Raises `LiftlockError` when it has ended meanwhile: whoever held the lease may have been at work on it.
+    """
+    await _refuse_ended(project, adapters, intent)
     gone = [app for app in intent.releases if app not in project.apps]
     if gone:
         raise UsageError(
@@ -55,6 +59,16 @@ async def plan_finish(project: Project, adapters: Adapters, intent: Intent, leas
         reverts=intent.reverts,
         backed_up=[b.database for b in journaled_backups(intent, lease.journal)],
     )
+
+
+async def _refuse_ended(project: Project, adapters: Adapters, intent: Intent) -> None:
+    """What stood open before the lease was taken may have been finished or undone before we had it."""
+    found = await adapters.ledger.read(intent.environment, list(project.apps)).open_intents()
+    if all(standing.id != intent.id for standing in found):
+        raise LiftlockError(
+            f"{intent.kind} {intent.id} has ended while its environment was waited for.",
+            hint=f"Nothing was changed. See how it ended with: liftlock history {intent.environment}",
+        )
 
 
 async def finish(
@@ -102,6 +116,7 @@ async def undo(
     Raises `LiftlockError` when records of it exist: then every app was seen healthy on the new
     release, and only finishing leaves records that tell the truth.
     """
+    await _refuse_ended(project, adapters, intent)
     records = await each(
         [app for app in intent.releases if app in project.apps],
         lambda app: adapters.ledger.deployments(intent.environment, app, RECENT),
