@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import anyio
@@ -228,7 +229,10 @@ class Run:
     async def _verify(self, app: str, progress: Progress) -> str:
         planned = self._app(app)
         if planned.action is Action.RECORD and isinstance(planned.running, Known) and planned.release:
-            switch, release, settle_s = Switch(planned.running.marker, changed=False), planned.release, 0.0
+            # As it stands at the target: a site's version there has another name than the source's.
+            release = replace(planned.release, artifacts=planned.running.artifacts)
+            self._staged[app] = release
+            switch, settle_s = Switch(planned.running.marker, changed=False), 0.0
         else:
             switch, release, settle_s = self._switches[app], self._staged[app], self._project.settle_s
         await self._platform(app).settle(self._target(app), release, switch, settle_s, progress)
