@@ -1,0 +1,61 @@
+"""Many seeds in several processes, and what they came to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+import traceback
+from collections import Counter
+
+from tests.simulation.simulate import simulate
+
+
+SLOW_S = 20
+"""A story takes a fraction of a second; one that does not end in this time never will."""
+
+
+class _TooLong(BaseException):
+    """Not an `Exception`: nothing in a story may take it for a failure of its own."""
+
+
+def _too_long(*_: object) -> None:
+    raise _TooLong(f"it does not end within {SLOW_S} s")
+
+
+def play(seed: int) -> tuple[int, list[str], str, Counter[str], Counter[str]]:
+    """One seed's outcome, in values that travel between processes."""
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, SLOW_S, 5)
+    try:
+        story = simulate(seed)
+    except (Exception, _TooLong, BaseExceptionGroup):  # noqa: BLE001 - a defect is an outcome too
+        return seed, ["a defect was raised"], traceback.format_exc(), Counter(), Counter()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return seed, story.broken, story.told() if story.broken else "", story.counts, story.hits
+
+
+def many(seeds: range, jobs: int, *, go_on: bool) -> int:
+    """Play seeds in several processes, and tell of the first that broke something."""
+    began = time.monotonic()
+    counts: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
+    failed = []
+    done = 0
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for seed, broken, told, counted, hit in pool.imap_unordered(play, seeds, chunksize=5):
+            done += 1
+            counts.update(counted)
+            hits.update(hit)
+            if broken:
+                failed.append(seed)
+                print(f"{told}\n\nagain: make simulate SEED={seed}\n" if not go_on else f"{seed}: {broken[0]}", flush=True)
+                if not go_on:
+                    pool.terminate()
+                    break
+    elapsed = time.monotonic() - began
+    print(f"{done} seeds in {elapsed:.0f} s ({done / elapsed:.1f} a second), {len(failed)} broke a promise")
+    print("  " + ", ".join(f"{name} {number:,}" for name, number in sorted(counts.items())))
+    print(f"  faults hit: {sum(hits.values()):,}: " + ", ".join(f"{k} {v:,}" for k, v in hits.most_common()))
+    return 1 if failed else 0

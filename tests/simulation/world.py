@@ -1,0 +1,290 @@
+"""The world of one seed: a small project, the modelled cloud that it lives in, and what ran there before.
+
+Everything is put straight into the sandbox's state, as if it had been so for weeks; nothing here
+asks liftlock.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from liftlock import sqlite_file
+from liftlock.ledgers.payload import record_payload
+from liftlock.model import (
+    App,
+    Environment,
+    ImageId,
+    Kind,
+    ProcessSource,
+    Project,
+    RecordName,
+    Release,
+    SiteVersion,
+    Target,
+    Undo,
+)
+from liftlock.ports import NewDeployment
+from liftlock.sandbox.cloud import Cloud
+from liftlock.sandbox.firebase_store import Hosting
+from liftlock.sandbox.github_repository import Repository, find
+from liftlock.sandbox.heroku_apps import apps as heroku_apps
+from liftlock.sandbox.heroku_apps import begin_release
+from liftlock.sandbox.images import make_image
+from liftlock.sandbox.store import Document
+
+ADDRESS = "http://sandbox.localhost"
+REPOSITORY = "example/services"
+ENDPOINTS = ("github", "heroku", "heroku_data", "heroku_registry", "firebase")
+WEBHOOK_SECRET = "hook-3xcrt9q"
+SITE = "Explore"
+BAD = ("crash", "release-fails", "unhealthy")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What kind of project and of weather a seed has."""
+
+    apps: tuple[str, ...]
+    environments: tuple[str, ...]
+    ledger: str
+    undo_never: bool
+    settle_s: float
+    site: bool
+
+
+@dataclass
+class World:
+    """The project, its cloud, and which images and site contents each version of each app is made of."""
+
+    cloud: Cloud
+    project: Project
+    shape: Shape
+    images: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    """By app and version, the image ids by process type."""
+    behaviours: dict[str, str] = field(default_factory=dict)
+    """By image id, how it misbehaves."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """By name of a site version, what it holds."""
+
+    @property
+    def repository(self) -> Repository:
+        return find(self.cloud, *REPOSITORY.split("/"))
+
+    def heroku_app(self, app: str, environment: str) -> Document:
+        found = heroku_apps(self.cloud).get(f"{app.lower()}-{environment}")
+        assert found is not None
+        return found
+
+    def running(self, app: str, environment: str) -> Mapping[str, str]:
+        """What runs: image ids by process type, or the site's content."""
+        if app == SITE:
+            live = Hosting(self.cloud).live(f"explore-{environment}")
+            return {"site": self.content(live["name"])} if live else {}
+        entries = self.heroku_app(app, environment)["formation"].items()
+        return {type_: entry["image"] for type_, entry in entries if entry["image"]}
+
+    def content(self, version: str) -> str:
+        """What a version of the site holds: its files' hashes, as a text."""
+        return repr(sorted((Hosting(self.cloud).files.get(version) or {}).items()))
+
+
+def commit_of(version: int) -> str:
+    return f"{version}" * 40
+
+
+def make_shape(dice: random.Random) -> Shape:
+    apps = ["ODB", *dice.sample(["SSO", "ITC", "RES"], dice.choice([0, 1, 1, 2]))]
+    site = dice.random() < 0.5
+    return Shape(
+        apps=tuple(sorted(apps, reverse=True)),
+        environments=("dev", "staging", "production") if dice.random() < 0.2 else ("dev", "staging"),
+        ledger="sqlite" if dice.random() < 0.15 else "github",
+        undo_never=dice.random() < 0.2,
+        settle_s=dice.choice([0.0, 0.0, 0.5, 20.0]),
+        site=site,
+    )
+
+
+def make_project(shape: Shape, folder: Path) -> Project:
+    apps = {name: _container_app(name, shape) for name in shape.apps}
+    if shape.site:
+        apps[SITE] = _site(shape)
+    environments = {}
+    for number, name in enumerate(shape.environments):
+        before = shape.environments[number - 1 : number] if number else ()
+        environments[name] = Environment(name, tuple(before))
+    return Project(
+        name="observatory",
+        repository=REPOSITORY,
+        ledger="github" if shape.ledger == "github" else "sqlite:///liftlock.db",
+        settle_s=shape.settle_s,
+        environments=environments,
+        apps=apps,
+        endpoints=dict.fromkeys(ENDPOINTS, ADDRESS),
+        notify={"slack": {"webhook": "env:SLACK_WEBHOOK_URL"}},
+        single_machine=True,
+        root=str(folder),
+    )
+
+
+def _container_app(name: str, shape: Shape) -> App:
+    types = ["web", "worker", "release"] if name == "ODB" else ["web"]
+    health = "/health" if name in {"ODB", "SSO"} else ""
+    processes = {each: ProcessSource(image="example/service") for each in types}
+    targets = {
+        e: Target(name, e, "heroku", f"{name.lower()}-{e}", REPOSITORY, tuple(types), health)
+        for e in shape.environments
+    }
+    after = tuple(other for other in shape.apps if other in {"SSO", "RES"} and name == "ODB")
+    undo = Undo.NEVER if name == "ODB" and shape.undo_never else Undo.SAFE
+    backup = name in {"ODB", "SSO"}
+    return App(
+        name,
+        "heroku",
+        REPOSITORY,
+        targets,
+        _records(name, shape),
+        after=after,
+        backup=backup,
+        undo=undo,
+        processes=processes,
+    )
+
+
+def _site(shape: Shape) -> App:
+    targets = {e: Target(SITE, e, "firebase", f"explore-{e}") for e in shape.environments}
+    return App(SITE, "firebase", "example/explore", targets, _records(SITE, shape), after=("ODB",))
+
+
+def _records(name: str, shape: Shape) -> dict[str, RecordName]:
+    return {e: RecordName(REPOSITORY, f"deploy:{name}", e) for e in shape.environments}
+
+
+async def furnish(cloud: Cloud, project: Project, shape: Shape, dice: random.Random) -> World:
+    """The state that every story begins with: version 1 above, version 2 in dev, version 3 pushed."""
+    world = World(cloud, project, shape)
+    await cloud.vendors["github"].create(cloud, {"repositories": [REPOSITORY, "example/explore"]})
+    person = {"name": "Ana", "email": "ana@example.invalid", "date": "2025-12-01T00:00:00Z"}
+    for version in (1, 2, 3):
+        commit = commit_of(version)
+        parents = [commit_of(version - 1)] if version > 1 else []
+        world.repository.put_commit(commit, f"Version {version}", "", parents, person, person)
+        world.repository.refs.put("refs/heads/main", {"sha": commit})
+    databases = [n for n, app in project.apps.items() if app.backup]
+    wishes = [
+        {"name": f"{app.lower()}-{e}", "database": app in databases, "formation": _quantities(app, dice)}
+        for app in shape.apps
+        for e in shape.environments
+    ]
+    await cloud.vendors["heroku"].create(cloud, {"apps": wishes})
+    sites = [{"name": f"explore-{e}", "project": "observatory"} for e in shape.environments]
+    await cloud.vendors["firebase"].create(cloud, {"sites": sites})
+    for app in shape.apps:
+        for version in (1, 2, 3):
+            _build(world, app, version, dice)
+    for environment in shape.environments:
+        for app in project.apps:
+            _install(world, app, environment, 2 if environment == "dev" else 1, dice)
+    return world
+
+
+def _quantities(app: str, dice: random.Random) -> dict[str, int]:
+    if app != "ODB":
+        return {"web": dice.choice([1, 1, 2])}
+    return {"web": 1, "worker": dice.choice([0, 1, 1, 2])}
+
+
+def _build(world: World, app: str, version: int, dice: random.Random) -> None:
+    """Push one version everywhere; sometimes not to an upper environment, sometimes overwritten there later."""
+    types = world.project.apps[app].processes
+    images = world.images[app, version] = {}
+    for type_ in types:
+        behaviour = dice.choice(BAD) if version > 1 and dice.random() < 0.06 else ""
+        if behaviour == "release-fails" and type_ != "release":
+            behaviour = ""
+        if behaviour in {"crash", "unhealthy"} and type_ == "release":
+            behaviour = ""
+        same = version > 1 and type_ == "worker" and dice.random() < 0.3  # this process type did not change
+        seed = f"{app}-{type_}-{1 if same else version}"
+        labels = {"io.liftlock.sandbox": behaviour} if behaviour and not same else {}
+        absent = version == 2 and dice.random() < 0.1
+        for environment in world.shape.environments:
+            place = f"{app.lower()}-{environment}/{type_}"
+            tags = [commit_of(version)] + (["latest"] if environment == "dev" and version == 2 else [])
+            if environment == "dev" or not absent:
+                images[type_] = make_image(world.cloud, place, tags, labels=labels, seed=seed)[0]
+        if labels:
+            world.behaviours[images[type_]] = behaviour
+        if version == 2 and dice.random() < 0.15:  # somebody built the same commit again, and pushed it there
+            place = f"{app.lower()}-staging/{type_}"
+            make_image(world.cloud, place, [commit_of(version)], seed=f"{seed}-rebuilt")
+
+
+def _install(world: World, app: str, environment: str, version: int, dice: random.Random) -> None:
+    """Let a version run and be recorded, without a promotion of ours."""
+    commit, cloud = commit_of(version), world.cloud
+    if app == SITE:
+        hosting = Hosting(cloud)
+        row = hosting.create_version(f"explore-{environment}", "owner@users.invalid", "CREATED")
+        digest = cloud.store.blobs.put(f"version {version}".encode())
+        hosting.files.put(row["name"], {"/index.html": digest})
+        hosting.finalize(row, "owner@users.invalid")
+        hosting.release(f"explore-{environment}", "live", row["name"], {}, "owner@users.invalid")
+        by_tool = dice.random() < 0.5
+        artifacts: dict[str, SiteVersion | ImageId] = {} if by_tool else {"site": SiteVersion(row["name"])}
+    else:
+        images = world.images[app, version]
+        found = world.heroku_app(app, environment)
+        description = "Deployed " + ", ".join(f"{type_} ({image[7:19]})" for type_, image in images.items())
+        begin_release(cloud, found, "owner", description, dict(images), found["config_vars"])
+        artifacts = {t: ImageId(i) for t, i in images.items()}
+        by_tool = True
+    payload = record_payload(
+        NewDeployment(app, environment, Release(app, commit, artifacts), promotion="", kind=Kind.DEPLOY)
+    )
+    if by_tool:
+        payload.pop("liftlock")
+    if world.shape.ledger == "sqlite":
+        _put_row(world, app, environment, commit, payload)
+    else:
+        put_record(world, app, environment, commit, payload)
+
+
+def put_record(world: World, app: str, environment: str, commit: str, payload: Document) -> None:
+    """A record of long ago, made by the workflow that deployed."""
+    number = world.cloud.store.next("github.deployment")
+    when = "2025-12-20T00:00:00Z"
+    world.repository.deployments.put(
+        str(number),
+        {
+            "id": number,
+            "sha": commit,
+            "ref": commit,
+            "task": f"deploy:{app}",
+            "environment": environment,
+            "payload": payload,
+            "description": "",
+            "transient_environment": False,
+            "production_environment": False,
+            "creator": "owner",
+            "created_at": when,
+            "updated_at": when,
+            "listed_at": "2025-12-20T00:00:00.000000Z",
+        },
+    )
+
+
+def _put_row(world: World, app: str, environment: str, commit: str, payload: Document) -> None:
+    db = sqlite_file._open(Path(world.project.root) / "liftlock.db")
+    sql = (
+        "INSERT INTO deployments (project, app, environment, sha, payload, promotion, creator, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    history, when = f"history of {environment}", "2025-12-20T00:00:00+00:00"
+    name = world.project.name
+    db.execute(sql, (name, app, environment, commit, json.dumps(payload), history, "owner", when))
+    db.close()
