@@ -19,6 +19,7 @@ from liftlock.errors import LeaseLost, LiftlockError, NotHealthy, ReleaseFailed
 from liftlock.model import (
     App,
     Backup,
+    Between,
     Check,
     Commit,
     Database,
@@ -39,7 +40,7 @@ from liftlock.model import (
     Undo,
 )
 from liftlock.planning.observation import AppObservation, Observation, Wanted
-from liftlock.ports import Announcement, Content, Progress, Switch
+from liftlock.ports import PUBLICATION, Announcement, BuiltImage, Content, Progress, Publication, Switch
 
 START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -196,8 +197,18 @@ class FakePlatform:
         await self._do("restore", target.app)
         self.runs[target.app, target.environment] = before
 
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+    async def publish(
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
+    ) -> Release:
         return Release(app.name, commit, {"web": image(f"{app.name}-{commit[:7]}")})
+
+    async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
+        return {"web": BuiltImage(image(app.name), 1000)}
 
 
 @dataclass
@@ -277,6 +288,9 @@ class NoSourceCode:
 
     async def checks(self, repository: str, sha: str) -> Sequence[Check]:
         raise LiftlockError(f"{repository} has no commit {sha}.")
+
+    async def between(self, repository: str, base: str, head: str) -> Between | None:
+        return None
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return f"https://github.example/{repository}/compare/{base}...{head}"

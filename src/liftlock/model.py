@@ -463,6 +463,23 @@ class Commit:
     url: str = ""
 
 
+class Relation(StrEnum):
+    """How a commit stands to an earlier one, the base; the values are GitHub's own."""
+
+    AHEAD = "ahead"
+    BEHIND = "behind"
+    SAME = "identical"
+    DIVERGED = "diverged"
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What lies between two commits. `paths`: the files that changed; None when they are not all known."""
+
+    relation: Relation
+    paths: tuple[str, ...] | None = None
+
+
 class CheckState(StrEnum):
     """What a check said of a commit."""
 

@@ -8,7 +8,7 @@ on a virtual clock; wall-clock time comes from a `Clock`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +20,7 @@ from liftlock.model import (
     Approval,
     Artifacts,
     Backup,
+    Between,
     Check,
     Commit,
     Database,
@@ -32,6 +33,7 @@ from liftlock.model import (
     Known,
     Located,
     Missing,
+    ProcessSource,
     Recorded,
     Release,
     Running,
@@ -63,6 +65,23 @@ class Switch:
 
     marker: str
     changed: bool = True
+
+
+async def at_once() -> None:
+    """Nothing is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """How artifacts are published."""
+
+    before_tags: Callable[[], Awaitable[None]] = at_once
+    """Awaited when everything is uploaded and before any tag moves: the other apps may fail until then."""
+    rebuild: bool = False
+    """Whether to build although the commit's images are there already: its work tree says something else."""
+
+
+PUBLICATION = Publication()
 
 
 class Platform(Protocol):
@@ -135,12 +154,23 @@ class Platform(Protocol):
         """
         ...
 
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+    async def publish(
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
+    ) -> Release:
         """Make the artifacts of `app` at `commit` present for all its environments, and return them.
 
         For `deploy`: images are built or found and pushed, a site's files become a version of the
         first environment's site. Nothing is switched.
         """
+        ...
+
+    async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
+        """Build the images of `app` on this machine, by process type; empty where there are none."""
         ...
 
 
@@ -240,6 +270,14 @@ class RegistryImage:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image on this machine; `size_bytes` are its blobs' as they are sent."""
+
+    image_id: ImageId
+    size_bytes: int
+
+
 class Images(Protocol):
     """A container registry, as a platform uses it. Repositories are full: `host/path/name`."""
 
@@ -257,17 +295,24 @@ class Images(Protocol):
         """Copy an image between repositories, its config blob byte for byte, its tag last."""
         ...
 
-    async def push_directory(
+    async def build(self, source: ProcessSource, checkout: Path, progress: Progress) -> BuiltImage:
+        """Build or find a process type's image on this machine; one source is built once.
+
+        Raises `ArtifactMissing` when it is in no engine here.
+        """
+        ...
+
+    async def publish(
         self,
-        directory: Path,
-        command: Sequence[str],
-        repositories: Sequence[str],
+        source: ProcessSource,
+        checkout: Path,
         tags: Mapping[str, Sequence[str]],
         progress: Progress,
+        before_tags: Callable[[], Awaitable[None]] = at_once,
     ) -> RegistryImage:
-        """Build an image from a plain directory (same files, same image id) and push it.
+        """Build or find a process type's image, as `build` does, and push it.
 
-        `tags` says per repository under which tags.
+        `tags` says per repository under which tags; they come last, after `before_tags`.
         """
         ...
 
@@ -284,6 +329,10 @@ class SourceCode(Protocol):
 
         Raises `NotFound` when the repository does not have the commit.
         """
+        ...
+
+    async def between(self, repository: str, base: str, head: str) -> Between | None:
+        """How `head` stands to `base`, and what changed; None when either commit is not found."""
         ...
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:

@@ -25,12 +25,15 @@ import anyio.to_thread
 
 from liftlock.errors import Conflict, LiftlockError, NotFound
 from liftlock.http import Http, field, optional
-from liftlock.model import Check, CheckState, Commit
+from liftlock.model import Between, Check, CheckState, Commit, Relation
 from liftlock.together import together
 
 MAX_FILES = 500_000
 MAX_BYTES = 4 * 1024**3
 """Limits on what a checkout may unpack to: a broken or hostile archive must not fill the disk."""
+
+LISTED_FILES = 300
+"""A comparison that lists so many may have left some out."""
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ORIGIN = re.compile(r"(?:[^@/\s]+@)?[^:/\s]+:(?P<path>[^:\s]+)")
@@ -69,8 +72,26 @@ class LocalGit:
         name, subject, author, date = told.rstrip("\n").split("\0")
         return Commit(sha=name, subject=subject, author=author, authored_at=datetime.fromisoformat(date))
 
+    async def between(self, base: str, head: str) -> Between:
+        """What lies between two commits that `has` found. Raises `LiftlockError`."""
+        if base == head:
+            return Between(Relation.SAME, ())
+        changed = await self._told("diff", "--name-only", "--no-renames", "-z", base, head)
+        paths = tuple(path for path in changed.split("\0") if path)
+        if await self._is_ancestor(base, head):
+            return Between(Relation.AHEAD, paths)
+        is_behind = await self._is_ancestor(head, base)
+        return Between(Relation.BEHIND if is_behind else Relation.DIVERGED, paths)
+
+    async def is_shallow(self) -> bool:
+        """Whether its history is cut off, as in most CI checkouts: then it cannot tell ancestors."""
+        return (await self._told("rev-parse", "--is-shallow-repository")).strip() != "false"
+
+    async def _is_ancestor(self, base: str, head: str) -> bool:
+        return (await self._git("merge-base", "--is-ancestor", base, head)).returncode == 0
+
     async def export(self, sha: str, folder: Path) -> None:
-        """Unpack the files of a commit that `has` found into an empty folder."""
+        """Unpack the files of a commit that `has found into an empty folder."""
         with TemporaryDirectory(prefix="liftlock-") as place:
             archive = Path(place) / "commit.tar"
             await self._told("archive", "--format=tar", f"--output={archive}", sha)
@@ -180,6 +201,45 @@ class GitHubCommits:
                     await file.write(piece)
             await _unpacked(archive, folder, 1, f"GitHub's archive of {repository} at {sha[:7]}")
 
+    async def between(self, repository: str, base: str, head: str) -> Between | None:
+        """What lies between two commits; None when GitHub does not know both.
+
+        Source: GitHub REST, "Compare two commits": at most 300 files are listed.
+        """
+        ends = f"{quote(base, safe='')}...{quote(head, safe='')}"
+        try:
+            answer = await self._http().request("GET", f"/repos/{quote(repository)}/compare/{ends}")
+        except (NotFound, Conflict):
+            return None
+        payload = answer.object()
+        try:
+            relation = Relation(field(payload, "status", str))
+        except ValueError as error:
+            raise answer.bad("names a relation of commits that is not documented") from error
+        files = optional(payload, "files", list) or []
+        if len(files) >= LISTED_FILES or not all(isinstance(file, dict) for file in files):
+            return Between(relation)
+        both = ("filename", "previous_filename")
+        return Between(
+            relation, tuple(sorted({str(file[key]) for file in files for key in both if key in file}))
+        )
+
+    async def file(self, repository: str, ref: str, path: str) -> str:
+        """The text of a file at a branch, tag or commit; "" is the default branch. Raises `NotFound`.
+
+        Source: GitHub REST, "Get repository content", media type `raw`.
+        """
+        answer = await self._http().request(
+            "GET",
+            f"/repos/{quote(repository)}/contents/{quote(path)}",
+            params={"ref": ref or None},
+            headers={"accept": "application/vnd.github.raw+json"},
+        )
+        try:
+            return answer.content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise answer.bad("is not UTF-8 text") from error
+
     def compare_url(self, repository: str, base: str, head: str) -> str:
         """The page that shows what lies between two commits."""
         return f"{web_address(self._http().base)}/{repository}/compare/{base}...{head}"
@@ -199,6 +259,20 @@ class Commits:
 
     async def checks(self, repository: str, sha: str) -> Sequence[Check]:
         return await self._github.checks(repository, sha)
+
+    async def between(self, repository: str, base: str, head: str) -> Between | None:
+        try:
+            if await self._has_history(base, head):
+                return await self._local.between(base, head)
+        except LiftlockError:  # objects are missing: GitHub has them
+            pass
+        return await self._github.between(repository, base, head) if repository else None
+
+    async def _has_history(self, *commits: str) -> bool:
+        for commit in commits:
+            if not await self._is_local(commit):
+                return False
+        return not await self._local.is_shallow()
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         if not (repository and base and head) or base == head:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, TypeVarTuple
 import anyio
 import anyio.abc
 
-from liftlock.errors import ungrouped
+from liftlock.errors import LiftlockError, ungrouped
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -54,3 +54,30 @@ async def each(names: Iterable[str], work: Callable[[str], Awaitable[T]]) -> dic
     async with all_at_once() as tasks:
         begun = {name: Background(tasks, work, name) for name in names}
     return {name: await done.result() for name, done in begun.items()}
+
+
+class Rendezvous:
+    """A point that several have to reach before any of them goes on."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._awaited = set(names)
+        self._all_here = anyio.Event()
+        self._failure: LiftlockError | None = None
+
+    async def meet(self, name: str) -> None:
+        """Reach it, and wait for the others. Raises what `give_up` was given."""
+        self.reached(name)
+        await self._all_here.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def reached(self, name: str) -> None:
+        """Say that `name` is there, or needs not be waited for. Safe to repeat."""
+        self._awaited.discard(name)
+        if not self._awaited:
+            self._all_here.set()
+
+    def give_up(self, failure: LiftlockError) -> None:
+        """Nobody goes on: whoever waits, and whoever comes, is told why."""
+        self._failure = self._failure or failure
+        self._all_here.set()

@@ -268,8 +268,11 @@ class _Clients:
         if self._distribution is None:
             from liftlock.registry.distribution import Distribution
             from liftlock.registry.layers import LayerCache, cache_folder
+            from liftlock.registry.sources import Sources
 
-            self._distribution = Distribution(self._registry, LayerCache(cache_folder(self.credentials.environ)))
+            environ = self.credentials.environ
+            sources = Sources(LayerCache(cache_folder(environ)), environ)
+            self._distribution = Distribution(self._registry, sources)
         return self._distribution
 
     async def aclose(self) -> None:

@@ -65,6 +65,9 @@ class Source:
     async def checks(self, repository: str, sha: str) -> list[Check]:
         return []
 
+    async def between(self, repository: str, base: str, head: str) -> None:
+        return None
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return ""
 

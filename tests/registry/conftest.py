@@ -17,6 +17,7 @@ from liftlock.http import Http
 from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
 from liftlock.registry.layers import LayerCache
+from liftlock.registry.sources import Sources
 from tests.sandbox.serving import served
 
 Login = Callable[[], tuple[str, str] | None]
@@ -95,7 +96,7 @@ async def distribution(tmp_path: Path) -> AsyncIterator[Callable[..., Distributi
             http = client(host, f"{scheme}://{host}")
             return Registry(host, http, login, client, schema2_only=host in schema2_only)
 
-        return Distribution(connect, LayerCache(tmp_path / "cache"))
+        return Distribution(connect, Sources(LayerCache(tmp_path / "cache"), {}))
 
     yield make
     for http in opened:

@@ -17,7 +17,7 @@ import trio.testing
 
 from liftlock.errors import ArtifactMissing, BadAnswer, LiftlockError, Unauthorized, Unreachable, VendorError
 from liftlock.http import Http
-from liftlock.model import ImageId
+from liftlock.model import ImageId, ProcessSource
 from liftlock.ports import RegistryImage
 from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
@@ -31,6 +31,7 @@ from liftlock.registry.manifests import (
     SCHEMA2,
     sha256,
 )
+from liftlock.registry.sources import Sources
 from tests.registry.memory import Memory
 
 pytestmark = pytest.mark.anyio
@@ -64,6 +65,13 @@ def an_image(memory: Memory, repository: str, tag: str, *, oci: bool = False) ->
         ],
     }
     return memory.add_manifest(repository, tag, media_type, payload)
+
+
+async def push_directory(
+    client: Distribution, directory: Path, command: list[str], labels: dict[str, list[str]]
+) -> RegistryImage:
+    source = ProcessSource(directory=directory.name, command=tuple(command))
+    return await client.publish(source, directory.parent, labels, quiet)
 
 
 def tags(memory: Memory, repository: str) -> set[str]:
@@ -395,7 +403,7 @@ async def test_a_directory_is_pushed_once_and_mounted_everywhere_else(
     client = distribution(memory.transport)
     repositories = [f"{HOST}/sso-{env}/web" for env in ("dev", "staging", "production")]
     labels = {repositories[0]: ["abc", "latest"], repositories[1]: ["abc"], repositories[2]: ["abc"]}
-    image = await client.push_directory(service, ["./start"], repositories, labels, quiet)
+    image = await push_directory(client, service, ["./start"], labels)
     assert memory.sent_bytes == image.size_bytes
     for repository in repositories:
         assert (await found(client, repository, "abc")).digest == image.digest
@@ -403,7 +411,7 @@ async def test_a_directory_is_pushed_once_and_mounted_everywhere_else(
     first_tag = next(n for n, (m, path) in enumerate(memory.requests) if m == "PUT" and "/manifests/" in path)
     assert all("/manifests/" in path for _, path in memory.requests[first_tag:])
     memory.sent_bytes = 0
-    again = await client.push_directory(service, ["./start"], repositories, labels, quiet)
+    again = await push_directory(client, service, ["./start"], labels)
     assert (again, memory.sent_bytes) == (image, 0)
 
 
@@ -412,9 +420,7 @@ async def test_copy_and_push_agree_with_a_real_registry(
 ) -> None:
     client = distribution()
     repositories = [f"{cncf_registry}/real-{env}/web" for env in ("dev", "staging")]
-    pushed = await client.push_directory(
-        service, ["./start"], repositories, {name: ["abc"] for name in repositories}, quiet
-    )
+    pushed = await push_directory(client, service, ["./start"], {name: ["abc"] for name in repositories})
     for repository in repositories:
         assert (await found(distribution(), repository, "abc")).digest == pushed.digest
     image = await found(client, repositories[1], pushed.digest.value)
@@ -431,9 +437,7 @@ async def test_an_independent_client_sees_the_same_digest(
     if skopeo is None:
         pytest.skip("skopeo is not installed")
     repository = f"{cncf_registry}/seen/web"
-    pushed = await distribution().push_directory(
-        service, ["./start"], [repository], {repository: ["abc"]}, quiet
-    )
+    pushed = await push_directory(distribution(), service, ["./start"], {repository: ["abc"]})
     shown = await anyio.run_process(
         [skopeo, "inspect", "--tls-verify=false", "--raw", f"docker://{repository}:abc"]
     )
@@ -550,7 +554,7 @@ def test_a_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
         return Registry(host, client(host, f"http://{host}"), lambda: ("u", "secret"), client)
 
     async def story() -> None:
-        client = Distribution(connect, LayerCache(tmp_path))
+        client = Distribution(connect, Sources(LayerCache(tmp_path), {}))
         for wait, fetched in ((0, 1), (200, 1), (200, 2)):
             await anyio.sleep(wait)
             await client.look_up(f"{HOST}/a/web", "abc")

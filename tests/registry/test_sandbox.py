@@ -15,7 +15,7 @@ from liftlock.registry.manifests import SCHEMA2
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from tests.registry.memory import Memory
-from tests.registry.test_distribution import an_image, found, quiet
+from tests.registry.test_distribution import an_image, found, push_directory, quiet
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ async def test_push_and_copy(
     distribution: Callable[..., Distribution], administration: Http, service: Path
 ) -> None:
     client = distribution(administration._transport, login=lambda: ("_", "owner"), schema2_only=(HOST,))
-    pushed = await client.push_directory(service, ["./start"], [DEV], {DEV: ["abc", "latest"]}, quiet)
+    pushed = await push_directory(client, service, ["./start"], {DEV: ["abc", "latest"]})
     image = await found(client, DEV, "latest")
     assert (image.digest, image.image_id) == (pushed.digest, pushed.image_id)
     copied = await client.copy(image, STAGING, "abc", quiet)
@@ -69,7 +69,7 @@ async def test_a_push_gets_over_passing_faults(
 ) -> None:
     await fault(administration, vendor=None, **rule)
     client = distribution(administration._transport, login=lambda: ("_", "owner"))
-    pushed = await client.push_directory(service, ["./start"], [DEV], {DEV: ["abc"]}, quiet)
+    pushed = await push_directory(client, service, ["./start"], {DEV: ["abc"]})
     assert (await found(client, DEV, "abc")).digest == pushed.digest
 
 

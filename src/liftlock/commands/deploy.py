@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from liftlock.commands.inputs import any_matches
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import check_names
-from liftlock.errors import ArtifactMissing, UsageError
-from liftlock.model import Kind, Missing, Project
+from liftlock.errors import ArtifactMissing, LiftlockError, UsageError, ungrouped
+from liftlock.model import App, Between, Deployment, Kind, Missing, Project, Relation, Release
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import Wanted
 from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters
-from liftlock.tasks import each
+from liftlock.ports import Adapters, BuiltImage, Publication
+from liftlock.tasks import Rendezvous, each
+
+Tell = Callable[[str, str], None]
+"""Hears (app, what happens)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,20 @@ class Checkout:
     repository: str
     commit: str
     dirty: bool = False
+
+
+class Superseded(LiftlockError):
+    """A newer commit is current already, so the checkout's must not overtake it. Nothing was changed."""
+
+    exit_code = 0
+
+    def __init__(self, app: str, checkout: Checkout, current: Deployment) -> None:
+        self.commit = checkout.commit
+        self.by = current.release.commit
+        super().__init__(
+            f"Superseded: {app} runs {current.release.short_commit} in {current.environment}, which is newer "
+            f"than {checkout.commit[:7]}. Nothing was changed."
+        )
 
 
 def first_environment(project: Project) -> str:
@@ -38,18 +56,93 @@ def first_environment(project: Project) -> str:
     )
 
 
+def apps_here(project: Project, checkout: Checkout, apps: Collection[str] = ()) -> Mapping[str, App]:
+    """The apps that are built from the checkout's repository. Raises `UsageError` when there is none."""
+    here = {name: app for name, app in project.apps.items() if app.repository == checkout.repository}
+    if not here:
+        known = ", ".join(sorted({app.repository for app in project.apps.values()}))
+        raise UsageError(
+            f"No app of {project.name} is built from {checkout.repository or 'this checkout'}.",
+            hint=f"The apps' repositories are {known}.",
+        )
+    if elsewhere := sorted(set(apps) - here.keys()):
+        raise UsageError(
+            f"{elsewhere[0]} is not built from {checkout.repository}, but from "
+            f"{project.apps[elsewhere[0]].repository}.",
+            hint="Run this in a checkout of that repository.",
+        )
+    return {name: app for name, app in here.items() if not apps or name in apps}
+
+
+async def build(
+    project: Project, adapters: Adapters, checkout: Checkout, apps: Collection[str], tell: Tell
+) -> Mapping[str, Mapping[str, BuiltImage]]:
+    """The images of the checkout's apps on this machine, by app and process type. Nothing is pushed."""
+    check_names(project, (), apps)
+    here = apps_here(project, checkout, apps)
+
+    async def one(name: str) -> Mapping[str, BuiltImage]:
+        platform = adapters.platforms[here[name].platform]
+        return await platform.build(here[name], checkout.folder, lambda text: tell(name, text))
+
+    return await each(here, one)
+
+
+async def push(
+    project: Project,
+    adapters: Adapters,
+    checkout: Checkout,
+    apps: Collection[str],
+    tell: Tell,
+    kept: Mapping[str, Release] | None = None,
+) -> Mapping[str, Release | Missing]:
+    """Publish the checkout's apps: their artifacts are present everywhere, and nothing is switched.
+
+    No tag moves before every app's artifacts are there. `kept` are releases that need no publishing.
+    """
+    check_names(project, (), apps)
+    here = apps_here(project, checkout, apps)
+    ready = Rendezvous(here)
+
+    async def publish(name: str) -> Release | Missing:
+        if kept and name in kept:
+            ready.reached(name)
+            return kept[name]
+        app = here[name]
+        publication = Publication(lambda: ready.meet(name), rebuild=checkout.dirty)
+        try:
+            release = await adapters.platforms[app.platform].publish(
+                app, checkout.commit, checkout.folder, lambda text: tell(name, text), publication
+            )
+        except _LeftOut as error:
+            return Missing(error.message, error.hint)
+        except ArtifactMissing as error:
+            ready.give_up(_LeftOut(f"its tags were not moved, since {name} failed", hint=error.hint))
+            return Missing(error.message, error.hint)
+        ready.reached(name)
+        return release
+
+    with ungrouped():
+        return await each(here, publish)
+
+
+class _LeftOut(LiftlockError):
+    """Another app of the same deploy could not be published."""
+
+
 async def plan_deploy(
     project: Project,
     adapters: Adapters,
     checkout: Checkout,
     environment: str,
     apps: Collection[str] = (),
-    tell: Callable[[str, str], None] = lambda app, text: None,
+    tell: Tell = lambda app, text: None,
 ) -> Plan:
     """Publish the checkout's apps, and return the plan that releases them in `environment`.
 
     Publishing switches nothing: images are pushed to every environment, a site's files become a
-    version that is not live. `tell` hears (app, what happens).
+    version that is not live. An app that nothing changed of keeps its artifacts. Raises `Superseded`
+    when an app's current record is of a newer commit.
     """
     check_names(project, (environment,), apps)
     if project.environments[environment].promotes_from:
@@ -58,26 +151,58 @@ async def plan_deploy(
             f"{environment} is promoted from {ways}, so nothing is deployed to it directly.",
             hint=f"Deploy to {first_environment(project)}, then promote.",
         )
-    here = {name: app for name, app in project.apps.items() if app.repository == checkout.repository}
-    if not here:
-        known = ", ".join(sorted({app.repository for app in project.apps.values()}))
-        raise UsageError(
-            f"No app of {project.name} is built from {checkout.repository or 'this checkout'}.",
-            hint=f"The apps' repositories are {known}.",
-        )
-
-    async def publish(name: str) -> Wanted | Missing:
-        app = here[name]
-        platform = adapters.platforms[app.platform]
-        try:
-            release = await platform.publish(
-                app, checkout.commit, checkout.folder, lambda text: tell(app.name, text)
-            )
-        except ArtifactMissing as error:
-            return Missing(error.message, error.hint)
-        return Wanted(release)
-
-    wanted = await each(here, publish)
+    here = apps_here(project, checkout, apps)
+    records = adapters.ledger.read(environment, list(here))
+    refuse_open_intents(environment, await records.open_intents())
+    recorded = await records.recorded()
+    current = {name: record.current for name, record in recorded.items() if record.current is not None}
+    kept = await _kept(adapters, checkout, here, current, tell)
+    published = await push(project, adapters, checkout, apps, tell, kept)
+    wanted = {
+        name: Wanted(release, notes=_notes(name, kept)) if isinstance(release, Release) else release
+        for name, release in published.items()
+    }
     observation = await Observer(project, adapters, environment).for_releases(wanted)
     refuse_open_intents(environment, observation.open_intents)
     return make_plan(project, observation, kind=Kind.DEPLOY, environment=environment, selected=apps)
+
+
+async def _kept(
+    adapters: Adapters,
+    checkout: Checkout,
+    here: Mapping[str, App],
+    current: Mapping[str, Deployment],
+    tell: Tell,
+) -> Mapping[str, Release]:
+    """The releases of apps that nothing changed of since their record, at the new commit.
+
+    Raises `Superseded` when a record is of a commit that comes after the checkout's.
+    """
+    commits = sorted({deployment.release.commit for deployment in current.values()} - {checkout.commit})
+
+    async def compare(commit: str) -> Between | None:
+        return await adapters.source_code.between(checkout.repository, commit, checkout.commit)
+
+    between = await each(commits, compare)
+    kept: dict[str, Release] = {}
+    for name, deployment in current.items():
+        lies = between.get(deployment.release.commit)
+        if lies is None:
+            if deployment.release.commit != checkout.commit:
+                tell(
+                    name, f"{deployment.release.short_commit} is not found: whether it is older is not known"
+                )
+            continue
+        if lies.relation is Relation.BEHIND:
+            raise Superseded(name, checkout, deployment)
+        patterns = here[name].paths
+        if checkout.dirty or not patterns or lies.relation is not Relation.AHEAD or lies.paths is None:
+            continue
+        if not any_matches(lies.paths, patterns):
+            kept[name] = replace(deployment.release, commit=checkout.commit)
+            tell(name, f"nothing of it changed since {deployment.release.short_commit}")
+    return kept
+
+
+def _notes(name: str, kept: Mapping[str, Release]) -> tuple[str, ...]:
+    return ("nothing of it changed: its artifacts are kept",) if name in kept else ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -29,7 +29,7 @@ from liftlock.model import (
     Unknown,
 )
 from liftlock.plugins import Context, Plugin
-from liftlock.ports import Progress, Switch
+from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.programs import PASSED_ON, Outcome, run
 
 COMMIT = "commit"
@@ -151,7 +151,18 @@ class Command:
             raise self._failed(target, released, "undo", outcome, "It may have done a part of its work.")
         self._take_back(key)
 
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+    async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
+        """See `ports.Platform`."""
+        return {}
+
+    async def publish(
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
+    ) -> Release:
         """There is nothing to build: the commit is the artifact."""
         return Release(app.name, commit, {COMMIT: CommitId(commit)})
 

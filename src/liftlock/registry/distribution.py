@@ -17,23 +17,19 @@ import anyio
 import anyio.to_thread
 
 from liftlock.errors import ArtifactMissing, BadAnswer, UsageError
-from liftlock.model import Digest, ImageId
-from liftlock.ports import Progress, RegistryImage
+from liftlock.model import Digest, ImageId, ProcessSource
+from liftlock.ports import BuiltImage, Progress, RegistryImage, at_once
 from liftlock.registry.connection import Registry
-from liftlock.registry.image_builder import build_image
 from liftlock.registry.layers import LayerCache, Packed, Part
 from liftlock.registry.local_images import Damaged, LocalImage, diff_ids, packed_image
 from liftlock.registry.manifests import Descriptor, Index, Manifest, as_schema2, has_zstd
 from liftlock.registry.senders import UPLOADS, Sender
+from liftlock.registry.sources import Sources
 from liftlock.tasks import all_at_once
 from liftlock.wording import size
 
 TELL_S = 0.5
 REMEMBERED = 512
-
-
-async def nothing() -> None:
-    """Nothing to wait for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +49,7 @@ class Distribution:
     """Every registry that a project reaches (`ports.Images`). `connect` makes one by its host."""
 
     connect: Callable[[str], Registry]
-    cache: LayerCache
+    sources: Sources
     _senders: dict[str, Sender] = field(default_factory=dict)
     _manifests: dict[tuple[str, str, str], Manifest] = field(default_factory=dict)
     """By host, repository and digest: content does not change, so it is fetched once."""
@@ -98,7 +94,7 @@ class Distribution:
                 vendor=source.registry.host,
             )
         if target.registry.schema2_only and has_zstd(original):
-            async with _downloaded(source, original, self.cache) as local:
+            async with _downloaded(source, original, self.sources.cache) as local:
                 await self.push(local, {repository: [tag]}, progress)
             return _image(repository, local.schema2.digest, local.schema2)
         manifest = as_schema2(original) if target.registry.schema2_only else original
@@ -115,7 +111,7 @@ class Distribution:
         image: LocalImage,
         tags: Mapping[str, Sequence[str]],
         progress: Progress,
-        before_tags: Callable[[], Awaitable[None]] = nothing,
+        before_tags: Callable[[], Awaitable[None]] = at_once,
     ) -> RegistryImage:
         """Push an image to every repository in `tags`, under those tags.
 
@@ -170,20 +166,23 @@ class Distribution:
             for place, blobs in absent.items():
                 tasks.start_soon(fill, place, blobs)
 
-    async def push_directory(
+    async def build(self, source: ProcessSource, checkout: Path, progress: Progress) -> BuiltImage:
+        """Build or find a process type's image on this machine. See `ports.Images`."""
+        image = await self.sources.image(source, checkout, progress)
+        return BuiltImage(image.image_id, image.schema2.size_bytes)
+
+    async def publish(
         self,
-        directory: Path,
-        command: Sequence[str],
-        repositories: Sequence[str],
+        source: ProcessSource,
+        checkout: Path,
         tags: Mapping[str, Sequence[str]],
         progress: Progress,
+        before_tags: Callable[[], Awaitable[None]] = at_once,
     ) -> RegistryImage:
-        """Build an image from a plain directory and push it to every repository, tags last of all."""
-        if not repositories:
-            raise UsageError(f"There is no repository to push {directory} to.")
-        image = await anyio.to_thread.run_sync(build_image, directory, tuple(command), self.cache)
-        wanted = {repository: tags.get(repository, ()) for repository in repositories}
-        return await self.push(image, wanted, progress)
+        """Build or find a process type's image, and push it. See `ports.Images`."""
+        return await self.push(
+            await self.sources.image(source, checkout, progress), tags, progress, before_tags
+        )
 
     async def _resolve(self, place: Place, reference: str) -> tuple[Digest, Manifest] | None:
         """The digest that a reference stands for, and the manifest of one image."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from liftlock.errors import ArtifactMissing, VendorError
@@ -175,61 +173,6 @@ class Shelf:
                 f"{repository}:{release.commit} should hold {artifact} after copying, and holds {found}.",
                 hint="Somebody may have pushed under the same tag: nothing was released; try again.",
             )
-
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
-        """Build each distinct directory once and push it everywhere; find the other images."""
-        sources: dict[ProcessSource, list[str]] = {}
-        for process_type, source in sorted(app.processes.items()):
-            sources.setdefault(source, []).append(process_type)
-        published = await together(
-            *(
-                partial(self._publish, app, commit, source, types, checkout, progress)
-                for source, types in sources.items()
-            )
-        )
-        return Release(app.name, commit, {k: v for images in published for k, v in images.items()})
-
-    async def _publish(
-        self,
-        app: App,
-        commit: str,
-        source: ProcessSource,
-        types: Sequence[str],
-        checkout: Path,
-        progress: Progress,
-    ) -> Mapping[str, ImageId]:
-        names = [e for e in self.context.project.environments if e in app.targets]
-        if not source.directory:
-            first = app.targets[names[0]]
-            found = await together(
-                *(partial(self._published, app, commit, source, each, first) for each in types)
-            )
-            return dict(zip(types, found, strict=True))
-        tags: dict[str, list[str]] = {}
-        for position, name in enumerate(names):
-            for process_type in types:
-                repository = self.repository(app.targets[name].name, process_type)
-                tags[repository] = [commit, LATEST] if position == 0 else [commit]
-        if self.context.project.archive:
-            tags |= {self.archive(app.targets[names[0]], process_type): [commit] for process_type in types}
-        progress(f"building {', '.join(types)} of {app.name}")
-        image = await self.images.push_directory(
-            checkout / source.directory, source.command, list(tags), tags, progress
-        )
-        return dict.fromkeys(types, image.image_id)
-
-    async def _published(
-        self, app: App, commit: str, source: ProcessSource, process_type: str, first: Target
-    ) -> ImageId:
-        repository = self.repository(first.name, process_type)
-        image = await self.images.look_up(repository, commit)
-        if image is not None:
-            return image.image_id
-        local = source.image or f"{app.name.lower()}-{process_type}"
-        raise ArtifactMissing(
-            f"{app.name}'s image of {process_type} is not in {repository} under the commit's tag.",
-            hint=f"Push it: docker tag {local} {repository}:{commit} && docker push {repository}:{commit}",
-        )
 
 
 def complete(release: Release, app: App) -> Release:

@@ -12,10 +12,11 @@ from liftlock.platforms.heroku import observe
 from liftlock.platforms.heroku.api import HerokuApp
 from liftlock.platforms.heroku.artifacts import Shelf, complete
 from liftlock.platforms.heroku.observe import Watch
+from liftlock.platforms.heroku.publish import Publisher
 from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
 from liftlock.platforms.heroku.switch import Switched, Switcher
 from liftlock.plugins import Context
-from liftlock.ports import Progress, Switch
+from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 
 
 class Heroku:
@@ -31,6 +32,7 @@ class Heroku:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._shelf = Shelf(context)
+        self._publisher = Publisher(self._shelf)
         self._switched: dict[str, Switched] = {}
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
@@ -78,9 +80,20 @@ class Heroku:
         if images:
             await self._settling(replace(target, health=""), images, switched, progress).run(0.0)
 
-    async def publish(self, app: App, commit: str, checkout: Path, progress: Progress) -> Release:
+    async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
         """See `ports.Platform`."""
-        return await self._shelf.publish(app, commit, checkout, progress)
+        return await self._publisher.build(app, checkout, progress)
+
+    async def publish(
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
+    ) -> Release:
+        """See `ports.Platform`."""
+        return await self._publisher.publish(app, commit, checkout, progress, publication)
 
     async def maintain(self, target: Target, on: bool) -> bool:
         """See `ports.Maintenance`. Web requests are answered by Heroku's page; other processes run on."""
