@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import anyio
 
 from liftlock.cli import plan_view, progress
+from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
 from liftlock.cli.session import Common, opened, until_signalled
-from liftlock.commands import resume
+from liftlock.commands import resume as use_case
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.commands.run import Terms, held, unless_stopped
 from liftlock.engine.execute import StopRequest
+from liftlock.errors import UsageError
 from liftlock.model import Intent
 from liftlock.wiring import endpoint_notes
+
+
+async def resume(
+    environment: str,
+    /,
+    *,
+    finish: Annotated[bool, Flag] = False,
+    undo: Annotated[bool, Flag] = False,
+    yes: Annotated[bool, Flag] = False,
+    wait: Wait = "0s",
+    events: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Finish or undo a promotion that was interrupted, from any machine.
+
+    With neither --finish nor --undo it asks; without a terminal it does what the promotion's own
+    --on-failure said.
+
+    Parameters
+    ----------
+    environment:
+        The environment in which it stands open.
+    finish:
+        Do what is left of it. Nothing is released twice, no backup is taken twice.
+    undo:
+        Put back what it switched.
+    yes:
+        Do not ask.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    events:
+        Print events, one JSON document a line, while it runs.
+    """
+
+    if finish and undo:
+        raise UsageError("--finish and --undo exclude each other.", hint="Choose one.")
+    choice = "finish" if finish else "undo" if undo else ""
+    return await resume_open(common, environment, choice, seconds(wait), yes=yes, events=events)
 
 
 async def resume_open(
@@ -25,7 +66,7 @@ async def resume_open(
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
             async with unless_stopped(stop, environment):
-                intent = await resume.open_promotion(project, adapters, environment)
+                intent = await use_case.open_promotion(project, adapters, environment)
                 if intent is None:
                     output.line(f"Nothing stands open in {environment}.", style="green")
                     return 0
@@ -36,15 +77,15 @@ async def resume_open(
             with progress.view(output, adapters.clock) as tell:
                 async with held(adapters.leases, environment, terms, tell) as lease:
                     if chosen == "undo":
-                        result = await resume.undo(
+                        result = await use_case.undo(
                             project, adapters, intent, lease=await lease(), emit=tell, stop=stop
                         )
                         plan_view.show_undone(output, intent, result)
                     else:
-                        plan = await resume.plan_finish(project, adapters, intent, await lease())
+                        plan = await use_case.plan_finish(project, adapters, intent, await lease())
                         plan_view.show_plan(output, project, plan, endpoint_notes(project))
                         refuse_unless_runnable(plan)
-                        result = await resume.finish(
+                        result = await use_case.finish(
                             project, adapters, intent, plan, lease=await lease(), emit=tell, stop=stop
                         )
                         plan_view.show_result(output, plan, result)

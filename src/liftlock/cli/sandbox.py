@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
+from liftlock.cli.options import DEFAULTS, Flag
 from liftlock.cli.session import Common
+
+
+def sandbox(
+    *,
+    state: Path | None = None,
+    port: int = 0,
+    modelled: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Run the embedded cloud until stopped: GitHub, Heroku, its registry, Postgres, Firebase, Slack.
+
+    Parameters
+    ----------
+    state:
+        The folder that keeps its state [default: a temporary one].
+    port:
+        The loopback port [default: a free one].
+    modelled:
+        No processes and no PostgreSQL: only what the vendors would answer.
+    """
+
+    return run_sandbox(common, state, port, modelled=modelled)
+
+
+def demo(
+    *,
+    keep: Annotated[bool, Flag] = False,
+) -> int:
+    """Show the main job on the embedded cloud: deploy, promote with backups, fail, roll back.
+
+    Parameters
+    ----------
+    keep:
+        Leave the cloud running at the end, and say how to use it and how to stop it.
+    """
+
+    return run_demo(keep=keep or os.environ.get("DEMO") == "keep")
 
 
 def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool) -> int:

@@ -1,0 +1,61 @@
+"""`liftlock lease`: who holds an environment, and taking it from a holder that is gone."""
+
+from __future__ import annotations
+
+from liftlock.cli import lease_view
+from liftlock.cli.options import DEFAULTS
+from liftlock.cli.session import Common, opened
+from liftlock.commands.lease import break_lease, show_lease
+
+
+async def show(
+    environment: str,
+    /,
+    *,
+    common: Common = DEFAULTS,
+) -> int:
+    """Show who holds an environment, for what, since when and until when. Changes nothing.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    """
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        holding = await show_lease(project, adapters, environment)
+    if common.json:
+        output.document(lease_view.lease_document(environment, holding))
+    else:
+        output.line(lease_view.held(environment, holding))
+    return 0
+
+
+async def break_(
+    environment: str,
+    /,
+    *,
+    reason: str,
+    common: Common = DEFAULTS,
+) -> int:
+    """Take an environment away from its holder: for one that was killed, and whose time is not over.
+
+    A holder that still runs stops before its next change, and says who broke its lease and why.
+
+    Parameters
+    ----------
+    environment:
+        The environment.
+    reason:
+        Why; recorded, and told to the holder.
+    """
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        holding = await break_lease(project, adapters, environment, reason)
+    if common.json:
+        output.document(lease_view.lease_document(environment, holding))
+    else:
+        output.line(lease_view.broken(holding))
+    return 0

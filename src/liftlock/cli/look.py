@@ -1,0 +1,73 @@
+"""The commands that only look: `liftlock status` and `liftlock history`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from liftlock.cli import status_view
+from liftlock.cli.options import DEFAULTS, Flag
+from liftlock.cli.session import Common, opened
+from liftlock.commands.history import read_history
+from liftlock.commands.promote import check_names
+from liftlock.commands.status import look_at
+
+
+async def status(
+    environment: str = "",
+    /,
+    *,
+    check: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Show what is recorded and what runs, every app in every environment. Changes nothing.
+
+    Parameters
+    ----------
+    environment:
+        Only this one.
+    check:
+        Exit 5 where running differs from recorded, 1 where it could not be looked at.
+    """
+
+    project, output = common.project(), common.output()
+    if environment:
+        check_names(project, (environment,))
+    environments = [environment] if environment else list(project.environments)
+    async with opened(project, output) as adapters:
+        seen = await look_at(project, adapters, environments)
+        now = adapters.clock.now()
+    if common.json:
+        output.document(status_view.status_document(seen))
+    else:
+        status_view.show_status(output, project, seen, environments, now)
+    if check and seen.drifted:
+        return 5
+    return 1 if check and seen.unseen else 0
+
+
+async def history(
+    environment: str = "",
+    /,
+    *,
+    limit: int = 20,
+    common: Common = DEFAULTS,
+) -> int:
+    """Show who put what where, when, from where, and how it ended. Changes nothing.
+
+    Parameters
+    ----------
+    environment:
+        Only this one.
+    limit:
+        How many entries, newest first.
+    """
+
+    project, output = common.project(), common.output()
+    async with opened(project, output) as adapters:
+        entries = await read_history(project, adapters, environment or None, limit)
+        now = adapters.clock.now()
+    if common.json:
+        output.document(status_view.history_document(entries))
+    else:
+        status_view.show_history(output, entries, now)
+    return 0

@@ -1,0 +1,79 @@
+"""`liftlock rollback`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from liftlock.cli.backups import rollback_with_databases
+from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.running import ask, overridden, plan_and_run
+from liftlock.cli.session import Common
+from liftlock.commands.promote import Conditions
+from liftlock.commands.rollback import plan_rollback
+from liftlock.commands.run import Terms
+from liftlock.model import Project
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters
+
+
+async def rollback(
+    environment: str,
+    /,
+    *apps: str,
+    to: str = "",
+    yes: Annotated[bool, Flag] = False,
+    dry_run: Annotated[bool, Flag] = False,
+    accept_drift: Annotated[bool, Flag] = False,
+    restore_database: Annotated[bool, Flag] = False,
+    confirm: str = "",
+    override: list[str] | None = None,
+    reason: str = "",
+    wait: Wait = "0s",
+    events: Annotated[bool, Flag] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Take an environment back to before its last promotion, or to where an earlier one left it.
+
+    Parameters
+    ----------
+    environment:
+        The environment to roll back.
+    apps:
+        Only these apps.
+    to:
+        The id of a promotion in `history`: go back to the deployments as it left them. Or a time
+        (2026-11-20T12:00, in UTC unless it says otherwise), or how long ago (2h): as they were then.
+    yes:
+        Do not ask.
+    dry_run:
+        Show the plan and stop.
+    accept_drift:
+        Overwrite what runs there unrecorded.
+    restore_database:
+        Once the code is back, restore its databases from the backups that were taken before. What was
+        written since is lost.
+    confirm:
+        With --restore-database: the environment's name once more, where nobody can be asked to type it.
+    override:
+        backup-size, to go on although a backup's size collapsed; needs --reason.
+    reason:
+        Why; recorded.
+    wait:
+        How long to wait for whoever holds the environment, such as 10m.
+    events:
+        Print events, one JSON document a line, while it runs.
+    """
+
+    async def make(project: Project, adapters: Adapters) -> Plan:
+        return await plan_rollback(
+            project, adapters, environment, to=to, apps=apps, conditions=Conditions(accept_drift)
+        )
+
+    overrides = overridden(override or (), reason) | ({"drift": "--accept-drift"} if accept_drift else {})
+    terms = Terms("rollback", seconds(wait), overrides=overrides)
+    if restore_database:
+        return await rollback_with_databases(
+            common, environment, make, terms,
+            yes=yes, confirm=confirm, dry_run=dry_run, events=events, ask=ask,
+        )  # fmt: skip
+    return await plan_and_run(common, environment, make, terms, yes=yes, dry_run=dry_run, events=events)
