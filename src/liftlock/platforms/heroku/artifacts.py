@@ -20,7 +20,7 @@ from liftlock.model import (
 )
 from liftlock.plugins import Context
 from liftlock.ports import Images, Progress, RegistryImage
-from liftlock.together import together
+from liftlock.tasks import together
 
 LATEST = "latest"
 
@@ -97,12 +97,13 @@ class Shelf:
         if isinstance(artifact, RecordedId):
             references.append(artifact.value)  # it may be a manifest's digest
         looks = [partial(self._look_up, own, reference, artifact, "target") for reference in references[1:]]
-        looks.append(partial(self._has_config, own, artifact))
         looks += [
             partial(self._look_up, repository, reference, artifact, where)
             for repository, where in places
             for reference in references
         ]
+        # Last: a copy that was cut short leaves the config there, and no manifest to release it by.
+        looks.append(partial(self._has_config, own, artifact))
         finds = await together(*looks)
         best = next((find for find in finds if find.image_id is not None), None)
         return best or Find(trouble=first.trouble + tuple(t for find in finds for t in find.trouble))
