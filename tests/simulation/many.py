@@ -10,7 +10,6 @@ from collections import Counter
 
 from tests.simulation.simulate import simulate
 
-
 SLOW_S = 20
 """A story takes a fraction of a second; one that does not end in this time never will."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx2
 import trio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -44,7 +45,15 @@ from tests.simulation.actors import BEGUN, CURRENT, Actor, Awaits, Kill, Line, M
 from tests.simulation.promises import Promises
 from tests.simulation.truth import GitHubBooks, SqliteBooks
 from tests.simulation.weather import Weather, make_weather
-from tests.simulation.world import ADDRESS, WEBHOOK_SECRET, World, commit_of, furnish, make_project, make_shape
+from tests.simulation.world import (
+    ADDRESS,
+    WEBHOOK_SECRET,
+    World,
+    commit_of,
+    furnish,
+    make_project,
+    make_shape,
+)
 
 LIMIT_S = 6 * 3600.0
 NAMES = ("ana", "ben", "cleo", "dan")
@@ -521,7 +530,7 @@ class MortalFile(SqliteFile):
         self._promises.look_at_ledger(actor)
         actor._befalls("after")
         await actor._awake()
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         if actor.dead:
             raise LiftlockError("it is dead")
         return done
