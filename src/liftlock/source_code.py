@@ -26,7 +26,7 @@ import anyio.to_thread
 from liftlock.errors import Conflict, LiftlockError, NotFound
 from liftlock.http import Http, field, optional
 from liftlock.model import Between, Check, CheckState, Commit, Relation
-from liftlock.together import together
+from liftlock.tasks import together
 
 MAX_FILES = 500_000
 MAX_BYTES = 4 * 1024**3

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar, TypeVarTuple
+from typing import Any, Generic, TypeVar, TypeVarTuple, overload
 
 import anyio
 import anyio.abc
 
 from liftlock.errors import LiftlockError, ungrouped
 
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
@@ -21,6 +25,41 @@ async def all_at_once() -> AsyncIterator[anyio.abc.TaskGroup]:
     with ungrouped():
         async with anyio.create_task_group() as tasks:
             yield tasks
+
+
+Call = Callable[[], Awaitable[T]]
+
+
+@overload
+async def together(one: Call[A], two: Call[B], /) -> tuple[A, B]: ...
+@overload
+async def together(one: Call[A], two: Call[B], three: Call[C], /) -> tuple[A, B, C]: ...
+@overload
+async def together(one: Call[A], two: Call[B], three: Call[C], four: Call[D], /) -> tuple[A, B, C, D]: ...
+@overload
+async def together(*calls: Call[T]) -> tuple[T, ...]: ...
+async def together(*calls: Call[Any]) -> tuple[Any, ...]:
+    """The results of all calls, in their order.
+
+    The first failure ends the others and is raised as it is, not wrapped in a group: callers
+    catch our errors by their class.
+    """
+    results: list[Any] = [None] * len(calls)
+    failures: list[Exception] = []
+
+    async def run(index: int) -> None:
+        try:
+            results[index] = await calls[index]()
+        except Exception as failure:  # noqa: BLE001 (a task's edge: raised below)
+            failures.append(failure)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for index in range(len(calls)):
+            tasks.start_soon(run, index)
+    if failures:
+        raise failures[0]
+    return tuple(results)
 
 
 class Background(Generic[T]):
@@ -81,3 +120,32 @@ class Rendezvous:
         """Nobody goes on: whoever waits, and whoever comes, is told why."""
         self._failure = self._failure or failure
         self._all_here.set()
+
+
+class Once(Generic[T]):
+    """Work that is done when its result is first awaited, and never again, whoever awaits it.
+
+    A `LiftlockError` is kept and raised to everybody; a cancelled attempt counts as none.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        self._work = work
+        self._lock = anyio.Lock()
+        self._results: list[T] = []
+        self._failure: LiftlockError | None = None
+
+    async def __call__(self) -> T:
+        if not self._results:
+            async with self._lock:
+                if self._failure is not None:
+                    raise self._failure
+                if not self._results:
+                    await self._attempt()
+        return self._results[0]
+
+    async def _attempt(self) -> None:
+        try:
+            self._results.append(await self._work())
+        except LiftlockError as failure:
+            self._failure = failure
+            raise

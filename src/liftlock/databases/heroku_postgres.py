@@ -31,7 +31,7 @@ from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import Content, Progress
-from liftlock.together import together
+from liftlock.tasks import together
 
 ACCEPT = {"Accept": "application/vnd.heroku+json; version=3"}
 BACKUP_LIMIT_S = 6 * 3600.0

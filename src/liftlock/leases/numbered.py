@@ -37,7 +37,7 @@ from liftlock.leases.record import (
 )
 from liftlock.model import Holding
 from liftlock.ports import Lease
-from liftlock.together import together
+from liftlock.tasks import together
 
 TTL_S = 600.0
 """How long a lease lasts without a renewal."""

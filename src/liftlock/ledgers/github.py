@@ -28,7 +28,6 @@ from liftlock.ledgers.github_deployments import (
     Walk,
     cut,
 )
-from liftlock.ledgers.looks import Once, at_once
 from liftlock.ledgers.payload import (
     approval_payload,
     intent_payload,
@@ -40,6 +39,7 @@ from liftlock.ledgers.payload import (
 from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, Release, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent
+from liftlock.tasks import Once, together
 
 INTENT_TASK = "liftlock:promotion"
 APPROVAL_TASK = "liftlock:approval"
@@ -132,7 +132,7 @@ class GitHubLedger:
     async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
         name = self.record_name(app, environment)
         found = await self.deployments_api.walk(name.repository, name.environment, name.task).take(limit)
-        return await at_once([partial(self.judged, app, environment, entry) for entry in found])
+        return list(await together(*[partial(self.judged, app, environment, entry) for entry in found]))
 
     async def account(self) -> str:
         return await self.deployments_api.login()
@@ -229,8 +229,8 @@ class GitHubLedger:
         A promotion whose create was repeated, because GitHub listed the first one late, stands
         there twice: it is one promotion, and it has ended when either says so.
         """
-        statuses = await at_once(
-            [partial(self.deployments_api.statuses, entry.repository, entry.id) for entry in entries]
+        statuses = await together(
+            *[partial(self.deployments_api.statuses, entry.repository, entry.id) for entry in entries]
         )
         by_key: dict[str, Intent] = {}
         for entry, told in zip(entries, statuses, strict=True):
@@ -339,7 +339,9 @@ class _GitHubRecords:
         """One page for each repository and environment name: the apps' and the intents'."""
         places = {(name.repository, name.environment): "" for name in self._names.values()}
         places.setdefault(self._intents_place, INTENT_TASK)
-        pages = await at_once([partial(self._api.page, *place, task=task) for place, task in places.items()])
+        pages = await together(
+            *[partial(self._api.page, *place, task=task) for place, task in places.items()]
+        )
         return dict(zip(places, pages, strict=True))
 
     @property
@@ -358,12 +360,12 @@ class _GitHubRecords:
             walk = Walk.from_shared(self._api, pages[place], *place, name.task)
             return await walk.newest(), walk
 
-        histories = await at_once([partial(history, name) for name in self._names.values()])
+        histories = await together(*[partial(history, name) for name in self._names.values()])
         return dict(zip(self._names, histories, strict=True))
 
     async def _judge_all(self) -> Mapping[str, Recorded]:
         histories = await self._histories()
-        judged = await at_once([partial(self._judge, app, walk) for app, (_, walk) in histories.items()])
+        judged = await together(*[partial(self._judge, app, walk) for app, (_, walk) in histories.items()])
         return {app: Recorded(None) for app in self._apps} | dict(zip(histories, judged, strict=True))
 
     async def _judge(self, app: str, walk: Walk) -> Recorded:
@@ -372,7 +374,7 @@ class _GitHubRecords:
         at_a_time = 1
         while entries := await walk.take(at_a_time):
             work = [partial(self._ledger.judged, app, self._environment, entry) for entry in entries]
-            for deployment in await at_once(work):
+            for deployment in await together(*work):
                 if deployment.counts:
                     return Recorded(deployment, tuple(failed))
                 failed.append(deployment)

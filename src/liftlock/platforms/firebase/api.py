@@ -17,7 +17,7 @@ from liftlock.http import Answer, Http, field, optional
 from liftlock.model import SiteVersion
 from liftlock.plugins import Context
 from liftlock.polling import wait_for
-from liftlock.together import together
+from liftlock.tasks import together
 
 VERSION = "/v1beta1"
 FILES_PER_PAGE = 1000

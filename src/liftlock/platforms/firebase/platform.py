@@ -24,7 +24,7 @@ from liftlock.platforms.firebase.publish import publish
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
-from liftlock.together import together
+from liftlock.tasks import together
 
 SITE = "site"
 _LIVE_LIMIT_S = 60.0

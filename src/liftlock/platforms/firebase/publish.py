@@ -19,7 +19,7 @@ from liftlock.platforms.firebase.api import Hosting, content_digest
 from liftlock.platforms.firebase.globs import matcher
 from liftlock.platforms.firebase.site_config import SiteConfig, read_site_config
 from liftlock.ports import Progress
-from liftlock.together import together
+from liftlock.tasks import together
 
 BATCH = 1000
 """Files in one request, as firebase-tools sends them."""

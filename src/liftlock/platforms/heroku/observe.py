@@ -12,8 +12,7 @@ from liftlock.errors import VendorError
 from liftlock.model import ImageId, Known, Release, Running, Target, Unknown
 from liftlock.platforms.heroku.api import Dyno, Formation, HerokuApp, HerokuRelease
 from liftlock.plugins import Context
-from liftlock.tasks import Background, all_at_once
-from liftlock.together import together
+from liftlock.tasks import Background, all_at_once, together
 
 RELEASES = 10
 _HEALTH_TIME_S = 5.0

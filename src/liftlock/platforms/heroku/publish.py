@@ -11,8 +11,7 @@ from liftlock.errors import ArtifactMissing, LiftlockError
 from liftlock.model import App, ImageId, ProcessSource, Release
 from liftlock.platforms.heroku.artifacts import LATEST, Shelf
 from liftlock.ports import BuiltImage, Images, Progress, Publication, RegistryImage
-from liftlock.tasks import Rendezvous
-from liftlock.together import together
+from liftlock.tasks import Rendezvous, together
 
 
 @dataclass(frozen=True, slots=True)

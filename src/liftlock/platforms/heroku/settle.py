@@ -14,7 +14,7 @@ from liftlock.platforms.heroku.observe import Look, Watch, current_release, imag
 from liftlock.platforms.heroku.switch import Switched
 from liftlock.polling import PATIENCE_S, gap_s, wait_for
 from liftlock.ports import Progress
-from liftlock.together import together
+from liftlock.tasks import together
 
 BOOT_LIMIT_S = 300.0
 HEALTH_LIMIT_S = 30.0

@@ -15,7 +15,7 @@ from liftlock.platforms.heroku.api import Formation, HerokuRelease
 from liftlock.platforms.heroku.observe import Look, Watch, current_release, images_now
 from liftlock.polling import gap_s, is_crowded, wait_for
 from liftlock.ports import Progress, Switch
-from liftlock.together import together
+from liftlock.tasks import together
 
 RELEASE_LIMIT_S = 3900.0
 """Heroku ends a release phase after an hour; some minutes more for its own accounts."""
