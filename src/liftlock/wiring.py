@@ -121,6 +121,29 @@ async def scratch_database(into: str = "", environ: Mapping[str, str] = os.envir
         yield scratch
 
 
+async def github_file(repository: str, ref: str, path: str, environ: Mapping[str, str]) -> str:
+    """A file of a repository at GitHub, before there is a project: the variable alone says where GitHub is.
+
+    Raises `NotFound`.
+    """
+    from liftlock.source_code import GitHubCommits
+
+    variable, default = ENDPOINTS["github"]
+    base = environ.get(variable) or default
+    credentials = Credentials(environ)
+    http = Http(
+        "github",
+        base.rstrip("/"),
+        authorization=credentials.authorization("github", base),
+        headers=HEADERS["github"],
+        secrets=credentials.secrets,
+    )
+    try:
+        return await GitHubCommits(lambda: http).file(repository, ref, path)
+    finally:
+        await http.aclose()
+
+
 def endpoint_notes(project: Project) -> dict[str, list[str]]:
     """By address, the keys of every endpoint of the project that is not the vendor's own."""
     notes: dict[str, list[str]] = {}

@@ -31,6 +31,7 @@ for module, names in {
     "promote": ("plan", "promote"),
     "rollback": ("rollback",),
     "deploy": ("deploy",),
+    "push": ("build", "push"),
     "resume": ("resume",),
     "record": ("record", "approve"),
     "sandbox": ("sandbox", "demo"),

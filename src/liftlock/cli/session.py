@@ -28,7 +28,13 @@ from liftlock.ports import Adapters
 class Common:
     """Options that every command takes."""
 
-    config: Annotated[str, Parameter(help="The project's file [default: liftlock.toml, here or above].")] = ""
+    config: Annotated[
+        str,
+        Parameter(
+            help="The project's file, or github:OWNER/REPO@REF for another repository's "
+            "[default: liftlock.toml, here or above]."
+        ),
+    ] = ""
     json: Annotated[bool, Parameter(negative="", help="Print one JSON document on standard output.")] = False
     no_color: Annotated[bool, Parameter(negative="", help="No colours; NO_COLOR does the same.")] = False
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="", help="Say more.")] = False
@@ -38,9 +44,13 @@ class Common:
         return Output(as_json=self.json, events=events, color=not self.no_color, verbose=self.verbose)
 
     def project(self) -> Project:
-        """The project of `--config`, or of the nearest liftlock.toml at or above this folder."""
+        """The project of `--config`, a file or `github:OWNER/REPO@REF`, or of the nearest liftlock.toml at or above this folder."""
         from liftlock.config import find, load
 
+        if self.config.startswith("github:"):
+            from liftlock.cli.remote import fetched
+
+            return fetched(self.config)
         path = Path(self.config) if self.config else find(Path.cwd())
         return load(path, os.environ)
 

@@ -185,7 +185,7 @@ async def _kept(
 
     between = await each(commits, compare)
     kept: dict[str, Release] = {}
-    for name, deployment in current.items():
+    for name, deployment in sorted(current.items()):
         lies = between.get(deployment.release.commit)
         if lies is None:
             if deployment.release.commit != checkout.commit:
