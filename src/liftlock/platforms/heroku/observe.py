@@ -19,6 +19,10 @@ _HEALTH_TIME_S = 5.0
 _ANSWERS = frozenset({*range(200, 300), *range(400, 600)})
 
 
+State = tuple[Formation, Sequence[HerokuRelease]]
+"""The formation and the newest releases, newest first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at an app, everything asked at the same time."""
@@ -40,7 +44,7 @@ class Watch:
         self._health = target.health
         self._web_url: str | None = None
 
-    async def state(self) -> tuple[Formation, Sequence[HerokuRelease]]:
+    async def state(self) -> State:
         """The formation and the newest releases. One round trip."""
         return await together(self.app.formation, partial(self.app.releases, RELEASES))
 

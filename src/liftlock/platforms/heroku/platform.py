@@ -11,7 +11,7 @@ from liftlock.model import App, Artifacts, ImageId, Known, Located, Missing, Rel
 from liftlock.platforms.heroku import observe
 from liftlock.platforms.heroku.api import HerokuApp
 from liftlock.platforms.heroku.artifacts import Shelf, complete
-from liftlock.platforms.heroku.observe import Watch
+from liftlock.platforms.heroku.observe import State, Watch
 from liftlock.platforms.heroku.publish import Publisher
 from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
 from liftlock.platforms.heroku.switch import Switched, Switcher
@@ -34,10 +34,12 @@ class Heroku:
         self._shelf = Shelf(context)
         self._publisher = Publisher(self._shelf)
         self._switched: dict[str, Switched] = {}
+        self._observed: dict[str, State] = {}
+        """What planning saw of each target: a release that follows need not look again first."""
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """See `ports.Platform`. One round trip."""
-        formation, releases = await Watch(self._context, target).state()
+        formation, releases = self._observed[target.name] = await Watch(self._context, target).state()
         return observe.running(formation, releases, expected)
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
@@ -55,9 +57,14 @@ class Heroku:
         return await self._shelf.stage(target, located, source, progress)
 
     async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
-        """See `ports.Platform`. A look, one update, and looks until Heroku's release has ended."""
+        """See `ports.Platform`. One update, and looks until Heroku's release has ended.
+
+        It begins from what planning saw, under the same lease; where Heroku answers that something
+        else is under way there, and where nobody has looked, it looks first.
+        """
         switcher = Switcher(Watch(self._context, target), target, progress)
-        switched = await switcher.to(_images(target, release.artifacts))
+        seen = self._observed.pop(target.name, None)
+        switched = await switcher.to(_images(target, release.artifacts), seen=seen)
         self._switched[target.name] = switched
         return switched.switch
 

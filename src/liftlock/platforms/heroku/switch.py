@@ -9,10 +9,10 @@ from typing import Any
 
 import anyio
 
-from liftlock.errors import AnswerLost, ReleaseFailed, VendorError, VendorFailure, VendorRefusal
+from liftlock.errors import AnswerLost, Conflict, ReleaseFailed, VendorError, VendorFailure, VendorRefusal
 from liftlock.model import ImageId, Target
 from liftlock.platforms.heroku.api import Formation, HerokuRelease
-from liftlock.platforms.heroku.observe import Look, Watch, current_release, images_now
+from liftlock.platforms.heroku.observe import Look, State, Watch, current_release, images_now
 from liftlock.polling import gap_s, is_crowded, wait_for
 from liftlock.ports import Progress, Switch
 from liftlock.tasks import together
@@ -56,17 +56,41 @@ class Switcher:
         self._target = target
         self._progress = progress
 
-    async def to(self, wanted: Mapping[str, ImageId], scale: Mapping[str, int] | None = None) -> Switched:
+    async def to(
+        self,
+        wanted: Mapping[str, ImageId],
+        scale: Mapping[str, int] | None = None,
+        seen: State | None = None,
+    ) -> Switched:
         """Make exactly `wanted` run, and wait for Heroku's own release to succeed.
 
         `scale` gives the quantities of process types that come back; those that are there keep
-        theirs. Raises `ReleaseFailed`.
+        theirs. `seen` is what was seen before: it saves the look when there is plainly something to
+        switch. Raises `ReleaseFailed`.
         """
-        (formation, releases), _ = await together(self._watch.state, self._watch.learn_address)
-        pending = next((r for r in releases[:1] if r.status == "pending"), None)
-        if pending is not None:
-            await self._let_end(pending, wanted)
-            formation, releases = await self._watch.state()
+        if seen is None or not _is_to_be_switched(seen, wanted):
+            return await self._switch(wanted, scale or {}, await self._settled_state(wanted))
+        try:
+            return await self._switch(wanted, scale or {}, seen)
+        except ReleaseFailed as error:
+            if not isinstance(error.__cause__, Conflict):
+                raise
+        # Something else is under way there, which planning did not see: look, and wait for it.
+        return await self._switch(wanted, scale or {}, await self._settled_state(wanted))
+
+    async def _settled_state(self, wanted: Mapping[str, ImageId]) -> State:
+        """What runs there now, once nothing is under way any more."""
+        state, _ = await together(self._watch.state, self._watch.learn_address)
+        pending = next((r for r in state[1][:1] if r.status == "pending"), None)
+        if pending is None:
+            return state
+        await self._let_end(pending, wanted)
+        return await self._watch.state()
+
+    async def _switch(
+        self, wanted: Mapping[str, ImageId], scale: Mapping[str, int], state: State
+    ) -> Switched:
+        formation, releases = state
         current = current_release(releases)
         extra = self._extra(formation, wanted)
         if not extra and current is not None and _runs(formation, releases, wanted):
@@ -76,7 +100,7 @@ class Switcher:
         before = releases[0].version if releases else 0
         switched = Switched(Switch(current.marker if current else ""))
         if wanted and not _runs(formation, releases, wanted):
-            switched = await self._update(self._updates(wanted, formation, scale or {}), wanted, before)
+            switched = await self._update(self._updates(wanted, formation, scale), wanted, before)
             if wanted.keys() - formation.keys():  # how a new process type is scaled shows only afterwards
                 switched = replace(switched, formation=None)
         if extra:
@@ -237,6 +261,13 @@ class Switcher:
     @property
     def _where(self) -> str:
         return f"{self._target.app} in {self._target.environment} ({self._app.name})"
+
+
+def _is_to_be_switched(state: State, wanted: Mapping[str, ImageId]) -> bool:
+    """Whether nothing is under way there, and something else runs than is wanted."""
+    formation, releases = state
+    is_quiet = not releases or releases[0].status != "pending"
+    return is_quiet and bool(wanted) and not _runs(formation, releases, wanted)
 
 
 def _runs(formation: Formation, releases: Sequence[HerokuRelease], wanted: Mapping[str, ImageId]) -> bool:
