@@ -14,7 +14,7 @@ PYTEST ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs bench requirements clean installed wheel
+.PHONY: help demo test check format docs bench simulate requirements clean installed wheel
 
 ## List the targets
 help:
@@ -46,6 +46,10 @@ format: $(VENV)/.dev
 ## Write the generated reference pages anew
 docs: $(VENV)/.dev $(VENV)/.project
 	$(BIN)/python scripts/reference.py
+
+## Play promotions with faults, crashes and several people (SEEDS=10000; SEED=123 tells one story again)
+simulate: $(VENV)/.dev $(VENV)/.project
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 ## Measure promotions and the engine, and print the ratios
 bench: $(VENV)/.dev $(VENV)/.project

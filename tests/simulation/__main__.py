@@ -19,7 +19,11 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="go on after a broken promise")
     given = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # sets are walked through in an order of their own otherwise
-        os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
+            os.environ | {"PYTHONHASHSEED": "0"},
+        )
     if given.seed is not None:
         story = simulate(given.seed)
         print(story.told(400))

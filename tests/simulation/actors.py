@@ -100,13 +100,17 @@ class Actor:
         if self.suspension and (self.suspension.what, self.suspension.n) == (what, self.requests):
             now = trio.current_time()
             self.asleep.append((now, now + self.suspension.lasts_s))
-            self.tell(f"{self.name} is suspended for {self.suspension.lasts_s:.0f} s at request {self.requests}")
+            self.tell(
+                f"{self.name} is suspended for {self.suspension.lasts_s:.0f} s at request {self.requests}"
+            )
 
 
 class Line(httpx2.AsyncBaseTransport):
     """An actor's line to the cloud."""
 
-    def __init__(self, actor: Actor, cloud: InProcess, weather: Weather, vendor_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, actor: Actor, cloud: InProcess, weather: Weather, vendor_of: Callable[[str], str]
+    ) -> None:
         self._actor = actor
         self._cloud = cloud
         self._weather = weather
@@ -120,7 +124,9 @@ class Line(httpx2.AsyncBaseTransport):
         await actor._awake()
         if actor.dead:
             raise httpx2.ConnectError("it is dead")
-        if actor.name != "operator" and self._weather.refuses(self._vendor_of(request.url.path), trio.current_time()):
+        if actor.name != "operator" and self._weather.refuses(
+            self._vendor_of(request.url.path), trio.current_time()
+        ):
             await trio.lowlevel.checkpoint()
             raise httpx2.ConnectError("connection refused")
         response = await self._cloud.handle_async_request(request)

@@ -49,7 +49,10 @@ def many(seeds: range, jobs: int, *, go_on: bool) -> int:
             hits.update(hit)
             if broken:
                 failed.append(seed)
-                print(f"{told}\n\nagain: make simulate SEED={seed}\n" if not go_on else f"{seed}: {broken[0]}", flush=True)
+                print(
+                    f"{told}\n\nagain: make simulate SEED={seed}\n" if not go_on else f"{seed}: {broken[0]}",
+                    flush=True,
+                )
                 if not go_on:
                     pool.terminate()
                     break

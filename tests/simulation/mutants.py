@@ -29,7 +29,9 @@ def barrier_forgets_backups() -> Any:
         kept = []
         for step in original(*given):
             if step.kind in {StepKind.READY, StepKind.JOURNAL}:
-                step = dataclasses.replace(step, needs=tuple(n for n in step.needs if not n.startswith("backup:")))
+                step = dataclasses.replace(
+                    step, needs=tuple(n for n in step.needs if not n.startswith("backup:"))
+                )
             kept.append(step)
         return tuple(kept)
 
@@ -96,7 +98,8 @@ def resume_ignores_the_journal() -> Any:
             self._backups_since = given[2].clock.now()
 
     return _both(
-        patch.object(resume, "journaled_backups", lambda intent, journal: []), patch.object(Run, "__init__", init)
+        patch.object(resume, "journaled_backups", lambda intent, journal: []),
+        patch.object(Run, "__init__", init),
     )
 
 

@@ -82,8 +82,8 @@ class Promises:
     _held: dict[str, Holder] = field(default_factory=dict)
     _spent: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _records: dict[int, Record] = field(default_factory=dict)
-    _capturing: dict[tuple[str, int], str] = field(default_factory=dict)
-    """By Heroku app and number, who asked for a backup."""
+    _capturing: dict[tuple[str, int], tuple[str, float]] = field(default_factory=dict)
+    """By Heroku app and number, who asked for a backup, and when."""
     tell: Any = None
 
     def __post_init__(self) -> None:
@@ -111,7 +111,9 @@ class Promises:
             self._judge_capture(actor, capture[1])
         return change
 
-    def after(self, actor: Actor, method: str, path: str, status: int, body: bytes, change: Change | None) -> None:
+    def after(
+        self, actor: Actor, method: str, path: str, status: int, body: bytes, change: Change | None
+    ) -> None:
         """Note what a request that was applied has done."""
         if method == "GET" or not 200 <= status < 300:
             return
@@ -152,7 +154,9 @@ class Promises:
         for environment in self.world.shape.environments:
             holder = self.books.holder(environment)
             had = self._held.get(environment)
-            if had is not None and (holder is None or had.number != holder.number or holder.standing != "held"):
+            if had is not None and (
+                holder is None or had.number != holder.number or holder.standing != "held"
+            ):
                 if had.standing == "held":
                     how = "taken over" if holder and holder.number != had.number else "given back"
                     ended = min(now, had.until)
@@ -248,8 +252,15 @@ class Promises:
             self._judge_backup(promotion, change)
         if forward and not self._by_hand(environment, change.app, promotion.opened):
             last = [c for c in promotion.changes if c.app == change.app][-1:]
-            if last and last[0].parts == change.parts and not self._last_failed(change):
-                self.break_("P5", f"{change.app} in {environment} is released twice with the same images by {actor.name}")
+            again = bool(last) and last[0].parts == change.parts and not self._last_failed(change)
+            if again and not self.world.cloud.settings.formation_images and change.app != SITE:
+                # Heroku named no image, and its release spoke only of those that changed: nobody could tell.
+                self.counts["updates sent again, since Heroku named no images"] += 1
+            elif again:
+                self.break_(
+                    "P5",
+                    f"{change.app} in {environment} is released twice with the same images by {actor.name}",
+                )
         promotion.changes.append(change)
 
     def _last_failed(self, change: Change) -> bool:
@@ -267,8 +278,10 @@ class Promises:
             return  # taken away
         allowed = [promotion.before.get(change.app, {}), promotion.new.get(change.app, {})]
         partial = change.parts.items() <= {**allowed[0], **allowed[1]}.items()
-        if change.parts not in allowed and not partial and not self._by_hand(
-            change.environment, change.app, promotion.began
+        if (
+            change.parts not in allowed
+            and not partial
+            and not self._by_hand(change.environment, change.app, promotion.began)
         ):
             self.break_(
                 "P6",
@@ -312,8 +325,8 @@ class Promises:
         for one in transfers_of(self.world.cloud, app):
             started = seconds(from_iso(one["started_at"]))
             waste = one["succeeded"] or one["finished_at"] is None
-            by = self._capturing.get((app["name"], one["num"]), "")
-            ours = (since is not None and started > since) or (by == actor.name and started > own)
+            by, at = self._capturing.get((app["name"], one["num"]), ("", -1.0))
+            ours = (since is not None and at >= int(since)) or (by == actor.name and at >= own)
             if waste and ours and by and started + 3 < trio.current_time():
                 self.break_(
                     "P5",
@@ -322,7 +335,7 @@ class Promises:
                 )
                 break
         number = self.world.cloud.store._counters.get(f"transfers/{app['name']}", 0) + 1
-        self._capturing[app["name"], number] = actor.name
+        self._capturing[app["name"], number] = actor.name, trio.current_time()
 
     # P1: a record tells the truth.
 
@@ -355,7 +368,10 @@ class Promises:
         due = sum(e["quantity"] for t, e in found["formation"].items() if t != "release")
         up = [d for d in dynos if d.state == "up"]
         if len(up) < due:
-            self.break_("P1", f"{app} in {environment} is recorded (record {record.id}) with {len(up)} of {due} dynos up")
+            self.break_(
+                "P1",
+                f"{app} in {environment} is recorded (record {record.id}) with {len(up)} of {due} dynos up",
+            )
 
     def _in_content(self, parts: Mapping[str, str]) -> Mapping[str, str]:
         """Site versions by what they hold: a clone has another name."""
@@ -376,7 +392,9 @@ class Promises:
         self.promotions[written.key] = promotion
         self.counts["promotions"] += 1
         if self.tell:
-            self.tell(f"{actor.name} writes intent {written.id}: {written.kind} {written.source} to {environment}")
+            self.tell(
+                f"{actor.name} writes intent {written.id}: {written.kind} {written.source} to {environment}"
+            )
         self._judge_pins(written, promotion)
 
     def _judge_pins(self, written: Written, promotion: Promotion) -> None:
@@ -391,7 +409,9 @@ class Promises:
                 # Another tool's record names no version: what was live in the source is pinned.
                 recorded.append(self.world.running(app, places[0]))
             if dict(parts) not in [dict(r) for r in recorded]:
-                self.break_("P6", f"{written.kind} {written.id} pins {_short(parts)} of {app}, which nobody recorded")
+                self.break_(
+                    "P6", f"{written.kind} {written.id} pins {_short(parts)} of {app}, which nobody recorded"
+                )
 
     def _open_promotion(self, environment: str) -> Promotion | None:
         opened = [w for w in self.books.intents(environment) if w.is_open]
@@ -417,22 +437,32 @@ class Promises:
         old = all(running[a] == dict(promotion.before[a]) for a in apps)
         return "both" if new and old else "new" if new else "old" if old else "mixed"
 
-    def judge_end(self, actor: str, environment: str, code: int, what: str, started: float, *, undo: bool = False) -> None:
+    def judge_end(
+        self, actor: str, environment: str, code: int, what: str, started: float, *, undo: bool = False
+    ) -> None:
         """P4: at the end of a run all is new, or all is old, or its exit code is 6."""
-        mine = [p for p in self.promotions.values() if any(c.actor == actor and c.at >= started for c in p.changes)]
+        mine = [
+            p
+            for p in self.promotions.values()
+            if any(c.actor == actor and c.at >= started for c in p.changes)
+        ]
         mine = [p for p in mine if p.changes and p.changes[-1].environment == environment]
         if len(mine) != 1 or any(c.actor != actor and c.at >= started for c in mine[0].changes):
             return
         standing = self.standing(environment, mine[0])
         good = {0: {"old", "both"} if undo else {"new", "both"}, 6: {"new", "old", "both", "mixed"}}
         if standing not in good.get(code, {"old", "both"}):
-            self.break_("P4", f"{actor}'s {what} ended with exit code {code}, and {environment} is {standing}")
+            self.break_(
+                "P4", f"{actor}'s {what} ended with exit code {code}, and {environment} is {standing}"
+            )
 
     # P7: no secrets.
 
     def _leak(self, where: str, text: bytes, actor: Actor | None) -> None:
         for secret in self.secrets:
-            if secret.encode() in text and not (where == "a request" and b"/services/" in text[:80]):
+            if secret.encode() in text and not text.startswith(
+                b"/services/"
+            ):  # Slack's address is the secret
                 self.break_("P7", f"{where} holds a secret" + (f" (of {actor.name})" if actor else ""))
 
     def hear(self, where: str, text: str) -> None:
@@ -442,4 +472,6 @@ class Promises:
 
 
 def _short(parts: Mapping[str, str]) -> str:
-    return ", ".join(f"{p} {v[7:15] if v.startswith('sha256:') else hash(v) % 10**6}" for p, v in sorted(parts.items()))
+    return ", ".join(
+        f"{p} {v[7:15] if v.startswith('sha256:') else hash(v) % 10**6}" for p, v in sorted(parts.items())
+    )

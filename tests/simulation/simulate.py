@@ -98,7 +98,9 @@ class Story:
 class Cloudside:
     """The cloud as every request reaches it: through the weather, and before the judge's eyes."""
 
-    def __init__(self, app: ASGIApp, promises: Promises, weather: Weather, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, promises: Promises, weather: Weather, tell: Callable[[str], None]
+    ) -> None:
         self._app = app
         self._promises = promises
         self._weather = weather
@@ -116,7 +118,9 @@ class Cloudside:
             await self._applied(scope, receive, send)
             return
         if scope["method"] != "GET":
-            self._tell(f"{actor.name}: {scope['method']} {scope['path']} meets {rule.action} {rule.status or ''}")
+            self._tell(
+                f"{actor.name}: {scope['method']} {scope['path']} meets {rule.action} {rule.status or ''}"
+            )
         await disturbed(rule, self._applied)(scope, receive, send)
 
     async def _applied(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +145,9 @@ class Cloudside:
             if out["type"] == "http.response.start":
                 status = out["status"]
                 self._promises.after(actor, method, path, status, body, change)
-                if method != "GET" and re.search(r"formation|/releases|backups$|deployments$|refs$|statuses$", path):
+                if method != "GET" and re.search(
+                    r"formation|/releases|backups$|deployments$|refs$|statuses$", path
+                ):
                     self._tell(f"{actor.name}: {method} {path} -> {status}")
             await send(out)
 
@@ -272,7 +278,9 @@ class Stage:
 
     async def run(self, actor: Actor, errand: Errand) -> int | None:
         """One command, from its start to its exit code; None when its actor died in it."""
-        self.tell(f"{actor.name} begins: {errand}" + (f", waiting {errand.wait_s:.0f} s" if errand.wait_s else ""))
+        self.tell(
+            f"{actor.name} begins: {errand}" + (f", waiting {errand.wait_s:.0f} s" if errand.wait_s else "")
+        )
         started = trio.current_time()
         self.promises.commands[actor.name] = started
         code, what, undo = 1, "", False
@@ -300,7 +308,9 @@ class Stage:
             if errand.verb == "rollback":
                 return await plan_rollback(project, adapters, environment, conditions=conditions)
             version = commit_of(3)
-            return await plan_deploy(project, adapters, Checkout(self.folder, "example/services", version), "dev")
+            return await plan_deploy(
+                project, adapters, Checkout(self.folder, "example/services", version), "dev"
+            )
 
         async def agree(plan: Plan) -> None:
             await trio.sleep(20)
@@ -333,7 +343,9 @@ class Stage:
         undo = errand.verb == "resume-undo"
         async with held(adapters.leases, errand.environment, terms, emit) as lease:
             if undo:
-                result = await resume.undo(project, adapters, intent, lease=await lease(), emit=emit, stop=stop)
+                result = await resume.undo(
+                    project, adapters, intent, lease=await lease(), emit=emit, stop=stop
+                )
             else:
                 plan = await resume.plan_finish(project, adapters, intent, await lease())
                 refuse_unless_runnable(plan)
@@ -396,7 +408,9 @@ class Stage:
                 "authorization": "Bearer owner",
                 "accept": "application/vnd.heroku+json; version=3.docker-releases",
             }
-            async with httpx2.AsyncClient(base_url=ADDRESS, transport=self.line(actor), headers=headers) as client:
+            async with httpx2.AsyncClient(
+                base_url=ADDRESS, transport=self.line(actor), headers=headers
+            ) as client:
                 if deed == "break":
                     await self._break(actor, environment)
                 elif deed == "release":
@@ -433,17 +447,23 @@ class Stage:
                 self.story.counts["resumed"] += 1
                 actor = Actor(f"eve{attempt}", tell=self.tell)
                 self.promises.secrets.update(actor.secrets)
-                code = await self.run(actor, Errand(verb, "", environment, 0, 2000, False, undo_on_failure=True))
+                code = await self.run(
+                    actor, Errand(verb, "", environment, 0, 2000, False, undo_on_failure=True)
+                )
                 if code == 0:
                     self._judge_resumed(verb, environment, standing[-1].key)
                 elif verb == "resume-finish" and self._must_succeed(environment, standing[-1].key):
-                    self.promises.break_("P5", f"{environment} could be finished, and was not: exit code {code}")
+                    self.promises.break_(
+                        "P5", f"{environment} could be finished, and was not: exit code {code}"
+                    )
                 elif verb == "resume-undo" and attempt >= 1:
                     verb = "resume-finish"
                 elif attempt >= 2:
                     verb = "resume-undo"
             else:
-                self.promises.break_("P5", f"{environment} does not converge: a promotion stands open after 5 resumes")
+                self.promises.break_(
+                    "P5", f"{environment} does not converge: a promotion stands open after 5 resumes"
+                )
 
     def _must_succeed(self, environment: str, key: str) -> bool:
         """Whether nothing but a defect can keep a promotion from being finished, now that all is calm."""
@@ -457,14 +477,20 @@ class Stage:
         promotion = self.promises.promotions[key]
         still = [w for w in self.promises.books.intents(environment) if w.key == key and w.is_open]
         if still:
-            self.promises.break_("P5", f"{verb} of {still[0].id} in {environment} says it is done, and it stands open")
+            self.promises.break_(
+                "P5", f"{verb} of {still[0].id} in {environment} says it is done, and it stands open"
+            )
         records = Counter(
-            r.app for r in self.promises.books.records(environment) if r.promotion in self._ids(environment, key)
+            r.app
+            for r in self.promises.books.records(environment)
+            if r.promotion in self._ids(environment, key)
         )
         standing = self.promises.standing(environment, promotion)
         if verb == "resume-undo":
             if standing not in {"old", "both"} or records:
-                self.promises.break_("P5", f"{environment} was undone, and is {standing}, recorded {dict(records)}")
+                self.promises.break_(
+                    "P5", f"{environment} was undone, and is {standing}, recorded {dict(records)}"
+                )
         elif standing not in {"new", "both"}:
             self.promises.break_("P5", f"{environment} was finished, and is {standing}")
         elif set(records) != set(promotion.new):
@@ -480,13 +506,19 @@ class Stage:
             made = Counter((r.promotion, r.app) for r in promises.books.records(environment) if r.promotion)
             for (promotion, app), number in made.items():
                 if number > 1 and not promotion.startswith("history"):
-                    promises.break_("P5", f"{app} in {environment} is recorded {number} times by promotion {promotion}")
+                    promises.break_(
+                        "P5", f"{app} in {environment} is recorded {number} times by promotion {promotion}"
+                    )
             intents = promises.books.intents(environment)
             if any(w.state == "error" for w in intents):
                 continue
             for app in self.world.project.apps:
                 records = [r for r in promises.books.records(environment) if r.app == app and r.counts]
-                if not records or promises._by_hand(environment, app, 0.0) or records[-1].id in promises.initial:
+                if (
+                    not records
+                    or promises._by_hand(environment, app, 0.0)
+                    or records[-1].id in promises.initial
+                ):
                     continue
                 recorded = dict(promises._in_content(records[-1].parts))
                 if recorded != dict(self.world.running(app, environment)):

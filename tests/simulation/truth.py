@@ -104,7 +104,9 @@ def _written(number: str, payload: Mapping[str, Any], at: float, state: str) -> 
     return Written(number, ours["key"], environment, kind, source, at, state, releases)
 
 
-def _record(number: int, app: str, environment: str, payload: Any, states: tuple[str, ...], at: float) -> Record:
+def _record(
+    number: int, app: str, environment: str, payload: Any, states: tuple[str, ...], at: float
+) -> Record:
     whole = payload if isinstance(payload, dict) else {}
     ours = whole.get("liftlock") or {}
     parts = dict(whole.get("docker_image_shas") or {})
@@ -188,7 +190,8 @@ class SqliteBooks:
     def intents(self, environment: str) -> list[Written]:
         rows = self._rows("SELECT * FROM intents WHERE environment = ? ORDER BY id", environment)
         return [
-            _written(str(r["id"]), json.loads(r["payload"]), _moment(r["created_at"]), r["state"]) for r in rows
+            _written(str(r["id"]), json.loads(r["payload"]), _moment(r["created_at"]), r["state"])
+            for r in rows
         ]
 
     def records(self, environment: str | None = None) -> list[Record]:
@@ -207,7 +210,9 @@ class SqliteBooks:
         ]
 
     def holder(self, environment: str) -> Holder | None:
-        rows = self._rows("SELECT * FROM leases WHERE environment = ? ORDER BY number DESC LIMIT 1", environment)
+        rows = self._rows(
+            "SELECT * FROM leases WHERE environment = ? ORDER BY number DESC LIMIT 1", environment
+        )
         if not rows:
             return None
         record = json.loads(rows[0]["record"])

@@ -46,7 +46,9 @@ class Weather:
         if kind.isdigit():
             status = int(kind)
             headers = {"retry-after": str(self.dice.choice([0, 1, 30]))} if status == 429 else {}
-            return Rule(0, "status", status=status, headers=headers, body=b'{"message": "a fault of the weather"}')
+            return Rule(
+                0, "status", status=status, headers=headers, body=b'{"message": "a fault of the weather"}'
+            )
         return Rule(0, kind, delay_s=self.dice.choice(DELAYS_S))
 
     def _kind(self, vendor: str, now: float, *, only: str = "", but: str = "") -> str:
@@ -78,6 +80,8 @@ def make_weather(dice: random.Random) -> Weather:
         since = dice.uniform(0, 120)
         kind = dice.choice(["500", "503", "429", "lost", "reset", "hang", "refused", "delay", "401", "404"])
         length = dice.choice([3, 30, 200, 900])
-        vendor = dice.choice(["github", "heroku", "heroku", "heroku_data", "registry", "firebase", "slack", "router"])
+        vendor = dice.choice(
+            ["github", "heroku", "heroku", "heroku_data", "registry", "firebase", "slack", "router"]
+        )
         outages.append(Outage(vendor, since, since + length, kind, dice.choice([0.3, 1.0])))
     return Weather(dice, dice.choice([0.0, 0.0, 0.005, 0.02, 0.06]), outages)
