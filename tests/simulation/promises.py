@@ -56,6 +56,8 @@ class Promotion:
     before: Mapping[str, Mapping[str, str]]
     """What ran when its intent was written, by app."""
     new: Mapping[str, Mapping[str, str]]
+    command: tuple[str, int]
+    """Whose command it is, and which one of theirs."""
     first_change: float | None = None
     changes: list[Change] = field(default_factory=list)
 
@@ -76,13 +78,15 @@ class Promises:
     unhealthy_since: dict[str, float] = field(default_factory=dict)
     commands: dict[str, float] = field(default_factory=dict)
     """By actor, when its command began."""
+    runs: Counter[str] = field(default_factory=Counter)
+    """By actor, how many commands it has begun."""
     secrets: set[str] = field(default_factory=lambda: {WEBHOOK_SECRET})
     lost: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     """By environment and actor, when and how its lease ended."""
     _held: dict[str, Holder] = field(default_factory=dict)
     _spent: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _records: dict[int, Record] = field(default_factory=dict)
-    _capturing: dict[tuple[str, int], tuple[str, float]] = field(default_factory=dict)
+    _capturing: dict[tuple[str, int], tuple[tuple[str, int], float]] = field(default_factory=dict)
     """By Heroku app and number, who asked for a backup, and when."""
     tell: Any = None
 
@@ -320,14 +324,13 @@ class Promises:
             return
         name, environment = self._place(app["name"])
         promotion = self._open_promotion(environment)
-        since = promotion.opened if promotion else None
-        own = self.commands.get(actor.name, 0.0)
+        own = actor.name, self.runs[actor.name]
         for one in transfers_of(self.world.cloud, app):
             started = seconds(from_iso(one["started_at"]))
             waste = one["succeeded"] or one["finished_at"] is None
-            by, at = self._capturing.get((app["name"], one["num"]), ("", -1.0))
-            ours = (since is not None and at >= int(since)) or (by == actor.name and at >= own)
-            if waste and ours and by and started + 3 < trio.current_time():
+            by, at = self._capturing.get((app["name"], one["num"]), (("", 0), -1.0))
+            ours = by == own or (promotion is not None and by == promotion.command and at >= int(promotion.opened))
+            if waste and ours and started + 3 < trio.current_time():
                 self.break_(
                     "P5",
                     f"{actor.name} takes a second backup of {name} in {environment}: b{one['num']:03} of"
@@ -335,7 +338,7 @@ class Promises:
                 )
                 break
         number = self.world.cloud.store._counters.get(f"transfers/{app['name']}", 0) + 1
-        self._capturing[app["name"], number] = actor.name, trio.current_time()
+        self._capturing[app["name"], number] = own, trio.current_time()
 
     # P1: a record tells the truth.
 
@@ -388,7 +391,7 @@ class Promises:
         before = {app: dict(self.world.running(app, environment)) for app in self.world.project.apps}
         new = {app: self._in_content(parts) for app, parts in written.releases.items()}
         began = self.commands.get(actor.name, 0.0)
-        promotion = Promotion(written.key, began, trio.current_time(), before, new)
+        promotion = Promotion(written.key, began, trio.current_time(), before, new, (actor.name, self.runs[actor.name]))
         self.promotions[written.key] = promotion
         self.counts["promotions"] += 1
         if self.tell:

@@ -283,6 +283,7 @@ class Stage:
         )
         started = trio.current_time()
         self.promises.commands[actor.name] = started
+        self.promises.runs[actor.name] += 1
         code, what, undo = 1, "", False
         try:
             async with self.opened(actor) as adapters:
