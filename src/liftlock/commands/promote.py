@@ -17,6 +17,9 @@ from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 
 
+MOST_HINTS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What the requester says about a plan's gates."""
@@ -83,10 +86,11 @@ def refuse_unless_runnable(plan: Plan) -> None:
         for app in plan.blocked:
             reasons.setdefault(app.why, []).append(app.app)
         said = "\n".join(f"  {', '.join(apps)}: {why}." for why, apps in reasons.items())
-        hints = dict.fromkeys(a.hint for a in plan.blocked if a.hint)
+        hints = list(dict.fromkeys(a.hint for a in plan.blocked if a.hint))
+        more = f" And {len(hints) - MOST_HINTS} more like these." if len(hints) > MOST_HINTS else ""
         raise LiftlockError(
             f"{plan.environment} was not changed: not every release can be lifted.\n{said}",
-            hint=" ".join(hints),
+            hint=" ".join(hints[:MOST_HINTS]) + more,
         )
     if plan.refusals:
         said = "\n".join(f"  {v.gate}: {v.reason}." for v in plan.refusals)
