@@ -18,6 +18,7 @@ from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
 from liftlock.registry.layers import LayerCache
 from liftlock.registry.sources import Sources
+from tests.registry.dockerd import NoEngine, dockerd
 from tests.sandbox.serving import served
 
 Login = Callable[[], tuple[str, str] | None]
@@ -124,3 +125,13 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Http]:
         await http.request("PUT", "/_sandbox/world", json={"heroku": {"apps": apps}})
         yield http
         await http.aclose()
+
+
+@pytest.fixture(scope="session")
+def docker_host() -> Iterator[str]:
+    """The DOCKER_HOST of an engine that this session runs for itself."""
+    try:
+        with dockerd() as host:
+            yield host
+    except NoEngine as reason:
+        pytest.skip(str(reason))
