@@ -43,6 +43,7 @@ class Change:
     parts: Mapping[str, str]
     at: float
     promotion: str = ""
+    command: int = 0
 
 
 @dataclass
@@ -247,7 +248,7 @@ class Promises:
         if promotion is None:
             self.break_("P3", f"{actor.name} changes {change.app} in {environment}, and no intent is written")
             return
-        change.promotion = promotion.key
+        change.promotion, change.command = promotion.key, self.runs[actor.name]
         if promotion.first_change is None:
             promotion.first_change = change.at
         self._judge_bytes(promotion, change)
@@ -444,12 +445,9 @@ class Promises:
         self, actor: str, environment: str, code: int, what: str, started: float, *, undo: bool = False
     ) -> None:
         """P4: at the end of a run all is new, or all is old, or its exit code is 6."""
-        mine = [
-            p
-            for p in self.promotions.values()
-            if any(c.actor == actor and c.at >= started for c in p.changes)
-        ]
-        mine = [p for p in mine if p.changes and p.changes[-1].environment == environment]
+        own = actor, self.runs[actor]
+        mine = [p for p in self.promotions.values() if any((c.actor, c.command) == own for c in p.changes)]
+        mine = [p for p in mine if p.changes[-1].environment == environment]
         if len(mine) != 1 or any(c.actor != actor and c.at >= started for c in mine[0].changes):
             return
         standing = self.standing(environment, mine[0])
