@@ -90,6 +90,7 @@ def many(sandbox: Sandbox, folder: Path, program: Path, count: int, ledger: str)
         for i in range(count)
     )
     config.write_text(head + levels + apps)
+    (folder / ".gitignore").write_text("ledger.db*\n")
     made = World(
         f"{count} systems, {ledger.partition(':')[0]}", config, environment(sandbox), sandbox, program
     )
@@ -118,7 +119,7 @@ def _commit(folder: Path, sandbox: Sandbox, version: str) -> None:
         _git(folder, "init", "-q", "-b", "main")
         _git(folder, "remote", "add", "origin", "https://github.com/example/many.git")
     (folder / "version.txt").write_text(version)
-    _git(folder, "add", "liftlock.toml", "version.txt")
+    _git(folder, "add", ".gitignore", "liftlock.toml", "version.txt")
     _git(folder, "-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "-qm", version)
     shas = _git(folder, "rev-list", "HEAD").split()
     commit = {

@@ -85,7 +85,7 @@ def refuse_unless_runnable(plan: Plan) -> None:
         reasons: dict[str, list[str]] = {}
         for app in plan.blocked:
             reasons.setdefault(app.why, []).append(app.app)
-        said = "\n".join(f"  {', '.join(apps)}: {why}." for why, apps in reasons.items())
+        said = "\n".join(f"  {', '.join(apps)}: {why.rstrip('.')}." for why, apps in reasons.items())
         hints = list(dict.fromkeys(a.hint for a in plan.blocked if a.hint))
         more = f" And {len(hints) - MOST_HINTS} more like these." if len(hints) > MOST_HINTS else ""
         raise LiftlockError(
