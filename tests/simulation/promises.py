@@ -326,11 +326,14 @@ class Promises:
         name, environment = self._place(app["name"])
         promotion = self._open_promotion(environment)
         own = actor.name, self.runs[actor.name]
+        # GitHub's times are whole seconds as Heroku's are; a file's are not, and within a second nobody can tell.
+        opened = promotion.opened if promotion else 0.0
+        since = int(opened) if isinstance(self.books, GitHubBooks) else opened
         for one in transfers_of(self.world.cloud, app):
             started = seconds(from_iso(one["started_at"]))
             waste = one["succeeded"] or one["finished_at"] is None
             by, at = self._capturing.get((app["name"], one["num"]), (("", 0), -1.0))
-            ours = by == own or (promotion is not None and by == promotion.command and at >= int(promotion.opened))
+            ours = by == own or (promotion is not None and by == promotion.command and int(at) >= since)
             if waste and ours and started + 3 < trio.current_time():
                 self.break_(
                     "P5",
