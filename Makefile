@@ -55,6 +55,7 @@ simulate: $(VENV)/.dev $(VENV)/.project
 bench: $(VENV)/.dev $(VENV)/.project
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.promotion
+	$(BIN)/python -m benchmarks.push
 
 ## Pin the requirements anew, from pyproject.toml and requirements/*.in (UPGRADE=1 takes newer versions)
 requirements: $(VENV)/.dev

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -18,6 +13,7 @@ from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
 from liftlock.registry.layers import LayerCache
 from liftlock.registry.sources import Sources
+from tests.registry.cncf import NoRegistry, cncf
 from tests.registry.dockerd import NoEngine, dockerd
 from tests.sandbox.serving import served
 
@@ -30,52 +26,14 @@ def _without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("liftlock.registry.uploads.FIRST_PAUSE_S", 0.001)
 
 
-@contextmanager
-def cncf(folder: Path, more: str = "", tls: Path | None = None) -> Iterator[str]:
-    """CNCF Distribution (Debian's `docker-registry`) on a free port; its host.
-
-    `more` is added to its configuration; `tls` is a file with a certificate and its key.
-    """
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not installed (apt-get install docker-registry)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    secured = f", tls: {{certificate: {tls}, key: {tls}}}" if tls else ""
-    config = folder / "config.yml"
-    config.write_text(
-        "version: 0.1\n"
-        "log: {level: error}\n"
-        f"storage: {{filesystem: {{rootdirectory: {folder / 'data'}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: '{host}'{secured}}}\n{more}"
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        _wait_for(f"{'https' if tls else 'http'}://{host}/v2/", process)
-        yield host
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx2.get(address, trust_env=False, verify=False).status_code in {200, 401}:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.02)
-    pytest.fail("docker-registry did not start")
-
-
 @pytest.fixture(scope="session")
 def cncf_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One registry for all tests, open to everybody."""
-    with cncf(tmp_path_factory.mktemp("cncf")) as host:
-        yield host
+    try:
+        with cncf(tmp_path_factory.mktemp("cncf")) as host:
+            yield host
+    except NoRegistry as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture

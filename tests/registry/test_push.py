@@ -20,7 +20,7 @@ from liftlock.registry.layers import LayerCache, Part, cache_folder
 from liftlock.registry.local_images import Damaged, LocalImage
 from liftlock.registry.manifests import SCHEMA2, sha256
 from liftlock.tasks import all_at_once
-from tests.registry.conftest import cncf
+from tests.registry.cncf import cncf
 from tests.registry.memory import Memory
 from tests.registry.pictures import local_image, tar
 from tests.registry.test_distribution import found, quiet, tags

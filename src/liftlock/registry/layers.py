@@ -14,10 +14,12 @@ import re
 import shutil
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore, Lock
 from typing import IO, Any
 
 from liftlock.errors import LiftlockError
@@ -59,6 +61,8 @@ class LayerCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._packing: defaultdict[str, Lock] = defaultdict(Lock)
+        self._at_once = BoundedSemaphore(os.cpu_count() or 1)
 
     def find(self, diff_id: str) -> Packed | None:
         """The packed layer, if it was packed before."""
@@ -73,11 +77,19 @@ class LayerCache:
         return None
 
     def pack_all(self, layers: Sequence[tuple[str, Part]], what: str) -> list[Packed]:
-        """The packed layers, by diff id, in their order; several are packed at once."""
+        """The packed layers, by diff id, in their order; several are packed at once, each one once."""
+
+        def one(layer: tuple[str, Part]) -> Packed:
+            diff_id, source = layer
+            with self._packing[diff_id]:  # images that are read at the same time share their bases
+                known = self.find(diff_id)
+                if known is not None:
+                    return known
+                with self._at_once:
+                    return self.pack(diff_id, source, what)
+
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            return list(
-                threads.map(lambda layer: self.find(layer[0]) or self.pack(layer[0], layer[1], what), layers)
-            )
+            return list(threads.map(one, layers))
 
     def adopt(self, diff_id: str, digest: str, file: Path) -> Packed:
         """Take over a file that is the packed layer already."""
