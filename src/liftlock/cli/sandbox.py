@@ -6,7 +6,8 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 from liftlock.cli.options import DEFAULTS, Flag
 from liftlock.cli.session import Common
@@ -74,8 +75,10 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
                 output.line(f"# The sandbox runs at {sandbox.base}/_sandbox/ until Ctrl-C.")
                 output.line("# In another terminal:")
                 output.line(shell_exports(variables).rstrip())
-            # Not `process.wait()`: a signal must reach the `with` above, which stops the sandbox.
-            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+            # Either signal must reach the `with` above, which stops the sandbox. A shell that starts
+            # this in the background has SIGINT ignored, so SIGTERM cannot be passed on as one.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, _stopped)
             try:
                 if sandbox.process is not None:
                     sandbox.process.wait()
@@ -84,6 +87,10 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
                 return 0
     output.line("# The sandbox has ended by itself.")
     return 1
+
+
+def _stopped(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def run_demo(*, keep: bool) -> int:

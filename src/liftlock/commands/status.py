@@ -124,6 +124,8 @@ def _compared(project: Project, cell: Cell, cells: Mapping[tuple[str, str], Cell
         other = cells.get((cell.app, source))
         if other is None or other.recorded.current is None:
             continue
+        if current is not None and other.recorded.current.created_at < current.created_at:
+            continue  # it holds something older: nothing there is waiting to be lifted
         theirs = other.recorded.current.release
         differs = current is None or not (
             same_artifacts(theirs.artifacts, current.release.artifacts)

@@ -97,7 +97,7 @@ def world(
 
     An app that is backed up has a database; the observatory's have the settings that they need.
     """
-    repositories = {project.repository, *(app.repository for app in project.apps.values())}
+    repositories = {project.repository, *(app.repository for app in project.apps.values())} - {""}
     apps, sites = [], []
     for app in project.apps.values():
         for environment, target in app.targets.items():
