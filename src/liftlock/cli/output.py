@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from liftlock.errors import LiftlockError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
 
 class Output:
@@ -58,8 +61,22 @@ class Output:
         for part in parts:
             self.console.print(part)
 
-    def line(self, text: str = "", style: str = "") -> None:
-        """A line that is never wrapped: what reads it may be a program."""
+    def fits(self, table: Table) -> bool:
+        """Whether every row of `table` is one line here; it always is where nobody's terminal ends."""
+        console = self.console
+        wide = console.options.update(max_width=10_000)
+        wanted = table.__rich_measure__(console, wide).maximum
+        if not console.is_terminal and not os.environ.get("COLUMNS"):
+            console.width = max(console.width, wanted)
+        return wanted <= console.width
+
+    def line(self, text: str = "", style: str = "", *, hang: int | None = None) -> None:
+        """A line. On a terminal it is broken between words, and goes on below column `hang`.
+
+        Elsewhere, and without `hang`, it is never broken: what reads it may be a program.
+        """
+        if hang is not None and self.console.is_terminal:
+            text = "\n".join(_broken(line, self.console.width, hang) for line in text.split("\n"))
         self.console.print(text, style=style or None, soft_wrap=True)
 
     def aside(self, text: str) -> None:
@@ -78,11 +95,30 @@ class Output:
         sys.stdout.flush()
 
 
+def _broken(line: str, width: int, hang: int) -> str:
+    indent = max(hang, len(line) - len(line.lstrip()))
+    return "\n".join(
+        textwrap.wrap(
+            line,
+            max(width, indent + 20),
+            subsequent_indent=" " * indent,
+            replace_whitespace=False,
+            break_on_hyphens=False,
+        )
+    )
+
+
 def print_error(error: LiftlockError, *, color: bool = True) -> None:
     """What happened and what to do next, on standard error."""
     bold, dim, end = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if color and _can_color() else ("", "", "")
     sys.stdout.flush()
-    sys.stderr.write(f"{bold}error:{end} {error.message}\n")
+    message = f"error: {error.message}"
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        message = "\n".join(
+            _broken(line, width, 7 if index == 0 else 2) for index, line in enumerate(message.split("\n"))
+        )
+    sys.stderr.write(f"{bold}error:{end}{message.removeprefix('error:')}\n")
     if error.hint:
         sys.stderr.write(f"{dim}{error.hint}{end}\n")
 

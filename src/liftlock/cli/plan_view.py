@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -19,6 +20,7 @@ from liftlock.model import Intent, Kind, Known, Project
 from liftlock.planning.order import predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan
 
+_STAMP = re.compile(r"^( +)\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)[.\d]*Z ", re.MULTILINE)
 STYLES = {
     Action.RELEASE: "bold green",
     Action.RECORD: "cyan",
@@ -44,9 +46,11 @@ def heading(plan: Plan) -> str:
 def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapping[str, list[str]]) -> None:
     """Print the plan. The first line names every endpoint that is not the vendor's own."""
     for line in _endpoints(endpoint_notes):
-        output.line(line, style="yellow")
+        output.line(line, style="yellow", hang=0)
     output.show(Text.assemble((heading(plan), "bold"), f"   plan {plan.digest[:12]}"))
-    output.show(Padding(_apps(plan, output), (1, 0, 1, 2), expand=False))
+    output.line()
+    output.show(Padding(_apps(plan, output), (0, 0, 0, 2), expand=False))
+    output.line()
     for title, lines in (
         ("First", _first(plan)),
         ("Then", _order(project, plan)),
@@ -54,8 +58,8 @@ def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapp
         ("Notes", _all_notes(plan)),
     ):
         for index, line in enumerate(lines):
-            output.show(Text(f"  {title if index == 0 else '':<7}{line}"))
-    if any(v.gate == "approvals" and not v.passed for v in plan.verdicts):
+            output.line(f"  {title if index == 0 else '':<7}{line}", hang=9)
+    if any(v.gate == "approvals" and not (v.passed or v.overridden) for v in plan.verdicts):
         output.line(f"  Somebody else approves it with: {approve_command(plan)}", style="yellow")
     if not plan.changes and not plan.blocked:
         output.line(f"  Nothing to do: {plan.environment} runs all of it already.", style="green")
@@ -65,10 +69,8 @@ def _endpoints(notes: Mapping[str, list[str]]) -> list[str]:
     """One line: which vendors are spoken to elsewhere than at their own address."""
     if not notes:
         return []
-    return [
-        "Not the vendors' own endpoints: "
-        + "; ".join(f"{', '.join(keys)} at {a}" for a, keys in notes.items())
-    ]
+    said = "; ".join(f"{address} for {', '.join(keys)}" for address, keys in notes.items())
+    return [f"Not the vendors' own endpoints, but {said}"]
 
 
 def _apps(plan: Plan, output: Output) -> Table:
@@ -194,21 +196,29 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
             kept = f" Backups: {backups}." if backups else ""
             output.line(f"{heading(plan)}: done in {seconds}.{kept}", style="bold green")
         case Ending.FAILED:
-            output.line(f"{heading(plan)}: failed after {seconds}.", style="bold red")
+            how = "interrupted" if result.interrupted and result.cause is None else "failed"
+            output.line(f"{heading(plan)}: {how} after {seconds}.", style="bold red")
         case _:
             output.line(f"{heading(plan)}: {result.ending}, after {seconds}.", style="bold red")
     if result.ending is Ending.SUCCEEDED:
         for note in result.notes:
-            output.line(f"  note            {note}")
+            output.line(f"  note            {note}", hang=18)
         return
     if result.cause is not None:
-        output.line(f"  what happened   {result.failed_step}: {result.cause.message}")
+        output.line(
+            f"  what happened   {result.failed_step}: {_without_dates(result.cause.message)}", hang=18
+        )
         if result.cause.hint:
-            output.line(f"                  {result.cause.hint}")
+            output.line(f"                  {result.cause.hint}", hang=18)
     elif result.interrupted:
-        output.line(f"  what happened   {result.interrupted}")
+        output.line(f"  what happened   {result.interrupted}", hang=18)
     _standings(output, result)
-    output.line(f"  next            {_next(plan, result)}")
+    output.line(f"  next            {_next(plan, result)}", hang=18)
+
+
+def _without_dates(message: str) -> str:
+    """A platform's log lines in a message, each with the time of day alone."""
+    return _STAMP.sub(r"\1\2 ", message)
 
 
 def _standings(output: Output, result: Result) -> None:
@@ -220,14 +230,15 @@ def _standings(output: Output, result: Result) -> None:
     ):
         apps = [app for app, value in result.apps.items() if value is standing]
         if apps:
-            output.line(f"  {words:<15} {', '.join(apps)}")
+            output.line(f"  {words:<15} {', '.join(apps)}", hang=18)
     for note in result.notes:
-        output.line(f"  note            {note}")
+        output.line(f"  note            {note}", hang=18)
 
 
 def _next(plan: Plan, result: Result) -> str:
     if result.ending is Ending.FAILED:
-        return f"{plan.environment} runs what it ran before. Mend the cause, then run the same command again."
+        first = "Mend the cause, then run" if result.cause else "Run"
+        return f"{plan.environment} runs what it ran before. {first} the same command again."
     if result.ending is Ending.UNRECORDED:
         return f"all apps are new and healthy; write their records: run the same command again ({plan.environment})"
     return f"a person has to look: liftlock status {plan.environment}"

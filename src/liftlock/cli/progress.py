@@ -36,12 +36,19 @@ TITLES = {
     "record": "recorded",
     "mark": "marked",
     "journal": "backups journaled",
-    "close": "promotion recorded",
+    "close": "outcome recorded",
     "free": "lease given back",
     "retire": "earlier record retired",
     "notify": "told",
     "undo": "put back",
 }
+STAGED = {
+    "target": "already there",
+    "source": "copied from the source",
+    "archive": "copied from the archive",
+    "clone": "site version cloned",
+}
+"""Where the bytes of a staged app were, in words."""
 
 
 class View(Protocol):
@@ -89,6 +96,8 @@ class _Teller:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case RunStarted():
+                self._output.line()
             case StepFinished():
                 self.finished(event)
             case StepStarted() | StepProgress() if self._output.verbose:
@@ -108,12 +117,17 @@ class _Teller:
     def finished(self, event: StepFinished) -> None:
         if event.kind in QUIET and event.outcome == "done" and not self._output.verbose:
             return
+        if event.kind == "notify" and event.outcome == "done" and not event.detail:
+            return  # nobody is to be told
         mark, style = {"done": ("✓", "green"), "failed": ("✗", "bold red")}.get(event.outcome, ("-", "dim"))
         title = TITLES.get(event.kind, event.kind) if event.outcome == "done" else event.kind
         if event.outcome == "cancelled":
             title = f"{event.kind} not finished"
-        detail = f": {event.detail}" if event.detail else ""
-        self._output.line(f"  {mark} {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)", style=style)
+        said = STAGED.get(event.detail, event.detail) if event.kind == "stage" else event.detail
+        detail = f": {said}" if said else ""
+        self._output.line(
+            f"  {mark} {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)", style=style, hang=17
+        )
 
 
 class _Live:
@@ -147,6 +161,7 @@ class _Live:
     def __call__(self, event: Event) -> None:
         match event:
             case RunStarted():
+                self._tell(event)
                 self._progress.start()
                 name = f"{event.kind} in {event.environment}"
                 self._whole = self._progress.add_task(name, total=event.steps, text="")

@@ -99,6 +99,7 @@ async def until_signalled(
                         f"{received[0].name}: starting nothing new, and putting back what was switched."
                         " Once more to leave it as it stands.",
                         style="yellow",
+                        hang=0,
                     )
                     stop.ask(f"interrupted by {received[0].name}")
 

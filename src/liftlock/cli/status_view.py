@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +29,7 @@ def show_status(
     for app in project.apps:
         cells = [_cell(status.cells[app, e], now, verbose=output.verbose) for e in environments]
         table.add_row(Text(app, style="bold"), *cells)
+    output.fits(table)
     output.show(table)
     for environment, intents in status.open_intents.items():
         for intent in intents:
@@ -36,15 +38,16 @@ def show_status(
                 f"A {intent.kind} has stood open in {environment} for {began} ({intent.id}, {intent.creator})."
                 f" If it was killed: liftlock resume {environment} --wait 12m",
                 style="yellow",
+                hang=2,
             )
     for cell in status.drifted:
-        output.line(f"drift: {cell.app} in {cell.environment}: {cell.difference}", style="bold red")
+        output.line(f"drift: {cell.app} in {cell.environment}: {cell.difference}", style="bold red", hang=2)
     for cell in status.unseen:
         reason = cell.running.reason if isinstance(cell.running, Unknown) else "its record cannot be compared"
-        output.line(f"unknown: {cell.app} in {cell.environment}: {reason}", style="yellow")
+        output.line(f"unknown: {cell.app} in {cell.environment}: {reason}", style="yellow", hang=2)
     for cell in status.cells.values():
         if cell.note:
-            output.line(f"note: {cell.app} in {cell.environment}: {cell.note}", style="dim")
+            output.line(f"note: {cell.app} in {cell.environment}: {cell.note}", style="dim", hang=2)
     # In the middle of a promotion what runs was not verified yet: nobody should record it.
     drifted = sorted({c.environment for c in status.drifted if not status.open_intents.get(c.environment)})
     for environment in drifted:
@@ -112,16 +115,25 @@ def status_document(status: Status) -> dict[str, Any]:
 
 
 def show_history(output: Output, entries: Sequence[Entry], now: datetime) -> None:
-    """Newest first, a line each."""
+    """Newest first, a line each; in a terminal that is too narrow for it, a few lines each."""
     if not entries:
         output.line("Nothing is recorded yet.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for column in ("when", "environment", "what", "apps", "who", "outcome", "id"):
         table.add_column(column, no_wrap=column not in {"apps", "outcome"})
-    for entry in entries:
-        table.add_row(*_entry(entry, now))
-    output.show(table)
+    rows = [_entry(entry, now) for entry in entries]
+    for row in rows:
+        table.add_row(*row)
+    if output.fits(table):
+        output.show(table)
+        return
+    for when, environment, what, apps, who, outcome, id_ in rows:
+        output.show(
+            Text("  ").join((Text(when.plain, style="bold"), environment, what, who, id_)),
+            Padding(apps, (0, 0, 0, 4), expand=False),
+            Padding(outcome, (0, 0, 0, 4), expand=False),
+        )
 
 
 def _entry(entry: Entry, now: datetime) -> tuple[Text, ...]:
@@ -162,7 +174,7 @@ def _outcome(intent: Intent) -> Text:
     words = "open" if intent.is_open else intent.state.value
     text = Text(words, style=styles.get(intent.state, "yellow"))
     if intent.state in {State.FAILURE, State.ERROR} and intent.description:
-        text.append(f": {intent.description}", style="dim")
+        text.append(f": {intent.description.removeprefix('failed: ')}", style="dim")
     for gate, why in intent.overrides.items():
         text.append(f"; {gate} overridden ({why})", style="yellow")
     return text
