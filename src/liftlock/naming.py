@@ -11,4 +11,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     by_folded = {k.casefold(): k for k in known}
     found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else ""
+    if found:
+        return by_folded[found[0]]
+    # What people abbreviate, such as prod.
+    begun = [k for k in by_folded if len(name) > 2 and k.startswith(name.casefold())]
+    return by_folded[begun[0]] if len(begun) == 1 else ""

@@ -82,7 +82,7 @@ def test_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None
 def test_file_that_cannot_be_read_is_refused_with_a_hint(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot be read: (no such file|is a directory)") as caught:
         load(tmp_path / name, {})
-    assert "liftlock init" in caught.value.hint
+    assert "--config FILE" in caught.value.hint
 
 
 @pytest.mark.parametrize(

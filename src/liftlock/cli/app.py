@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from liftlock import __version__
 from liftlock.cli.output import print_error
@@ -67,7 +67,11 @@ def run(arguments: Sequence[str]) -> int:
         print_error(error, color=color)
         return error.exit_code
     except CycloptsError as error:
-        print_error(UsageError(str(error), hint="See: liftlock --help"), color=color)
+        command = " ".join(("liftlock", *(error.command_chain or ())))
+        said = str(error)
+        if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
+            said = f"{command} needs {error.argument.name}."
+        print_error(UsageError(said, hint=f"See: {command} --help"), color=color)
         return UsageError.exit_code
     except BrokenPipeError:
         # Nobody reads any more; what Python would flush at exit must not raise again.

@@ -58,7 +58,9 @@ async def plan(
     else:
         plan_view.show_plan(output, project, made, endpoint_notes(project))
         if out is not None:
-            output.line(f"Saved in {out}. Run exactly this with: liftlock promote --plan {out}")
+            how = f" Run exactly this with: liftlock promote --plan {out}"
+            blocked = " It cannot be run: an app in it is blocked."
+            output.line(f"Saved in {out}.{blocked if made.blocked else how}")
     return 1 if made.blocked else 0
 
 
@@ -151,7 +153,10 @@ def _load(path: Path) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"The plan in {path} could not be read: {error.strerror}.") from error
+        raise UsageError(
+            f"The plan in {path} could not be read: {error.strerror}.",
+            hint="Make one with: liftlock plan SOURCE TARGET --out FILE",
+        ) from error
     except ValueError as error:
         raise UsageError(
             f"{path} is not a saved plan: it is not JSON ({error}).",

@@ -41,6 +41,10 @@ async def plan_promotion(
     Raises `UsageError` for names that do not exist or a way that is not allowed.
     """
     check_names(project, (source, target), apps)
+    if source == target:
+        raise UsageError(
+            f"{target} cannot be promoted to itself.", hint="For example: liftlock promote dev staging"
+        )
     allowed = project.environments[target].promotes_from
     if source not in allowed:
         raise UsageError(
@@ -102,7 +106,7 @@ def refuse_unless_runnable(plan: Plan) -> None:
         )
         raise Refused(
             f"{plan.environment} was not changed: a gate refused.\n{said}",
-            hint=f"Wait or mend it.{later}{_how_to_approve(plan)} To go on all the same, recorded with your"
+            hint=f"Wait or mend it.{later}{_how_to_approve(plan)}\nTo go on all the same, recorded with your"
             f" reason: {_ways_around(plan)}",
         )
 
@@ -114,7 +118,7 @@ def approve_command(plan: Plan) -> str:
 
 def _how_to_approve(plan: Plan) -> str:
     lacks_approvals = any(v.gate == "approvals" for v in plan.refusals)
-    return f" Somebody else can approve it: {approve_command(plan)}" if lacks_approvals else ""
+    return f"\nSomebody else can approve it: {approve_command(plan)}" if lacks_approvals else ""
 
 
 def _ways_around(plan: Plan) -> str:

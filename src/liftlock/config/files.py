@@ -19,6 +19,9 @@ from liftlock.model import Project
 FILE_NAME = "liftlock.toml"
 
 
+_NO_FILE = "Go to the project's folder, or name its file: --config FILE. docs/tutorial.md writes a first one."
+
+
 def find(start: Path) -> Path:
     """The `liftlock.toml` in `start` or the nearest folder above it. Raises `ConfigurationError`."""
     start = start.absolute()
@@ -28,7 +31,7 @@ def find(start: Path) -> Path:
     raise ConfigurationError(
         str(start),
         [Problem("", f"there is no {FILE_NAME} here or in a folder above.")],
-        hint="`liftlock init` writes one; `--config FILE` names another.",
+        hint=_NO_FILE,
     )
 
 
@@ -45,7 +48,7 @@ def load(path: Path, environ: Mapping[str, str], platforms: Collection[str] | No
         raise ConfigurationError(
             str(path),
             [Problem("", f"cannot be read: {reason}.")],
-            hint="`liftlock init` writes one; `--config FILE` names another.",
+            hint=_NO_FILE,
         ) from error
     try:
         text = content.decode("utf-8-sig")
