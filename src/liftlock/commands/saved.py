@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from liftlock.commands.facts import gated
 from liftlock.commands.observe import Observer, refuse_open_intents
@@ -34,13 +34,14 @@ async def replan(
             hint="Run it in the project that it was made for.",
         )
     check_names(project, (saved.source, saved.environment), saved.selected)
-    check_names(project, (), saved.releases)
+    check_names(project, (), (*saved.releases, *saved.unreleased))
     sources = await each(saved.releases, lambda app: adapters.ledger.deployments(saved.source, app, HISTORY))
     wanted: dict[str, Wanted | Missing] = {
         app: Wanted(release, _still_good(app, release_id, sources[app], saved))
         for app, release in saved.releases.items()
         for release_id in [saved.deployments.get(app, "")]
     }
+    wanted |= {app: Missing(why) for app, why in saved.unreleased.items()}
     conditions = conditions or Conditions()
     observation = await Observer(project, adapters, saved.environment).for_releases(wanted, saved.source)
     refuse_open_intents(saved.environment, observation.open_intents)
@@ -53,8 +54,9 @@ async def replan(
         selected=saved.selected,
     )
     if plan.digest != saved.digest:
+        moved = "or the configuration has moved since" if plan.changes else "now needs nothing"
         raise Refused(
-            f"The saved plan no longer holds: {_what_moved(project, plan, saved)}.",
+            f"The saved plan no longer holds: {saved.environment} {moved}.",
             hint=f"Nothing was changed. Plan again: liftlock plan {saved.source} {saved.environment} --out FILE",
         )
     return await gated(
@@ -87,12 +89,3 @@ def _still_good(app: str, deployment_id: str, records: Sequence[Deployment], sav
                 hint=f"Nothing was changed. {again}",
             )
     return pinned
-
-
-def _what_moved(project: Project, plan: Plan, saved: SavedPlan) -> str:
-    moved: Mapping[str, bool] = {
-        f"{saved.environment} now needs nothing": not plan.changes,
-        "an app was added or removed": plan.apps.keys() != saved.releases.keys(),
-    }
-    told = [what for what, so in moved.items() if so]
-    return "; ".join(told) or f"{saved.environment} or the configuration of {project.name} has moved since"

@@ -107,6 +107,8 @@ class SavedPlan:
     releases: Mapping[str, Release]
     deployments: Mapping[str, str]
     """By app, the id of the source's record that the release was read from."""
+    unreleased: Mapping[str, str]
+    """The apps that had no release to pin, each with the reason."""
 
 
 def saved_plan(document: Any, name: str) -> SavedPlan:
@@ -132,6 +134,7 @@ def saved_plan(document: Any, name: str) -> SavedPlan:
                 for app, facts in pinned.items()
                 if facts["source_deployment"]
             },
+            unreleased={app: str(facts["why"]) for app, facts in apps.items() if app not in pinned},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
