@@ -210,6 +210,13 @@ async def test_restore_undoes_what_was_applied(rig: Rig) -> None:
     await rig.platform.restore(target_of(), Known({}), rig.told.append)
 
 
+async def test_what_was_undone_and_applied_again_is_undone_again(rig: Rig) -> None:
+    for _ in range(2):
+        await rig.release(target_of())
+        await rig.platform.restore(target_of(), Known({}), rig.told.append)
+        assert not rig.state.exists()
+
+
 async def test_what_was_applied_and_not_undone_runs_whatever_an_older_commit_says(rig: Rig) -> None:
     """After a newer commit was applied, an older one's status has nothing to do either."""
     old = Release("preferences", "", {"commit": CommitId("4" * 40)})

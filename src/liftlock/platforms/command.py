@@ -102,7 +102,9 @@ class Command:
             return Switch(release.short_commit, changed=False)
         if before.exit_code != WORK_TO_DO:
             raise self._failed(target, release, "status", before, "Nothing was applied.")
-        self._released[target.environment, target.app] = release
+        key = (target.environment, target.app)
+        self._released[key] = release
+        self._undone.discard(key)
         progress("apply runs")
         outcome = await self._run(target, release, "apply")
         if outcome.exit_code != 0:
