@@ -36,8 +36,10 @@ from liftlock.model import (
     RecordName,
     Release,
     Running,
+    State,
     Target,
     Undo,
+    Unknown,
 )
 from liftlock.planning.observation import AppObservation, Observation, Wanted
 from liftlock.ports import PUBLICATION, Announcement, BuiltImage, Content, Progress, Publication, Switch
@@ -91,6 +93,8 @@ def deployment(app: str, environment: str, of: Release, number: int = 1) -> Depl
         environment=environment,
         release=of,
         created_at=START + timedelta(minutes=number),
+        state=State.SUCCESS,
+        reached_success=True,
         promotion="earlier",
         kind=Kind.PROMOTION,
     )
@@ -152,6 +156,8 @@ class FakePlatform:
     log: list[tuple[str, str]] = field(default_factory=list)
     switched_anyway: set[str] = field(default_factory=set)
     """Apps whose failing release has switched all the same."""
+    unknown: set[str] = field(default_factory=set)
+    """Apps of which it cannot tell what they run."""
 
     async def _do(self, verb: str, app: str) -> None:
         self.log.append((verb, app))
@@ -161,6 +167,8 @@ class FakePlatform:
         self.log.append((f"{verb} done", app))
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        if target.app in self.unknown:
+            return Unknown("nobody can tell")
         return self.runs.get((target.app, target.environment), Known({}))
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:

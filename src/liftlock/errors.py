@@ -218,6 +218,23 @@ def ungrouped() -> Iterator[None]:
         raise _first(ours) from group
 
 
+@contextmanager
+def ours(where: str) -> Iterator[None]:
+    """Turn a defect, anything that is raised and is not ours, into an error of ours: what was
+    switched has to go back all the same. Cancellation passes.
+    """
+    try:
+        with ungrouped():
+            yield
+    except LiftlockError:
+        raise
+    except Exception as defect:
+        raise LiftlockError(
+            f"liftlock itself failed in {where}: {type(defect).__name__}: {defect}",
+            hint="That is a defect: please report it, with what --events printed.",
+        ) from defect
+
+
 def _first(group: BaseExceptionGroup[LiftlockError]) -> LiftlockError:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import pytest
@@ -14,6 +14,7 @@ from liftlock.commands.promote import plan_promotion
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
+from liftlock.engine.way_back import Standing
 from liftlock.errors import LiftlockError
 from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
@@ -67,7 +68,7 @@ class World:
         for number, app in enumerate(apps):
             for environment, version in (("dev", "b"), ("staging", "a")):
                 of = release(app.name, version)
-                self.ledger.put(deployment(app.name, environment, of, 100 + number))
+                self.ledger.put(deployment(app.name, environment, of, number - 100))
                 self.platform.runs[app.name, environment] = Known(of.artifacts, marker="v1")
         self.adapters = Adapters(
             platforms={"fake": self.platform},
@@ -217,5 +218,75 @@ def test_a_failure_while_finishing_takes_back_what_the_killed_run_had_switched()
         world.platform.fails["settle", "Explore"] = crash("Explore")
         result = await world.finish(intent)
         assert (result.ending, world.versions()) == (Ending.FAILED, {"a"})
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P4")
+def test_a_switched_app_of_which_nothing_was_known_before_is_never_called_untouched() -> None:
+    async def main(way: str) -> None:
+        world = World()
+        world.platform.unknown.add("SSO")
+        world.ledger._records["staging", "SSO"].clear()
+        await world.promote_killed("release:ODB", after=True)
+        world.platform.unknown.clear()
+        intent = await world.intent()
+        assert intent is not None
+        if way == "undo":
+            result = await world.undo(intent)
+        else:
+            world.platform.fails["settle", "Explore"] = crash("Explore")
+            result = await world.finish(intent)
+        assert (result.ending, result.exit_code) == (Ending.MIXED, 6)
+        assert Standing.NEW is result.apps["SSO"]
+        assert Standing.OLD is result.apps["ODB"]
+
+    for way in ("undo", "finish"):
+        on_virtual_time(main, way)
+
+
+@pytest.mark.promise("P4")
+def test_undoing_does_not_answer_for_an_app_that_left_the_project() -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("release:ODB", after=True)
+        intent = await world.intent()
+        assert intent is not None
+        del world.project.apps["ODB"]  # type: ignore[attr-defined]
+        result = await world.undo(intent)
+        assert (result.ending, result.apps["ODB"]) == (Ending.MIXED, Standing.UNSURE)
+        assert any("ODB has left the project" in note for note in result.notes)
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P1")
+@pytest.mark.parametrize("way", ["finish", "undo"])
+def test_a_promotion_that_cannot_be_read_is_neither_finished_nor_undone(way: str) -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("release:ODB", after=True)
+        intent = await world.intent()
+        assert intent is not None
+        unread = replace(intent, releases={}, before={}, replaced={})
+        world.ledger._intents[intent.id] = unread
+        with pytest.raises(LiftlockError, match="cannot be read"):
+            await (world.finish(unread) if way == "finish" else world.undo(unread))
+        assert await world.intent() is not None
+
+    on_virtual_time(main)
+
+
+@pytest.mark.promise("P5")
+def test_finishing_marks_what_was_recorded_and_not_marked() -> None:
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("record:SSO", after=True)
+        intent = await world.intent()
+        assert intent is not None
+        await world.finish(intent)
+        for app in world.project.apps:
+            newest = (await world.ledger.deployments("staging", app, 1))[0]
+            assert newest.reached_success
 
     on_virtual_time(main)

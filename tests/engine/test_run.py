@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import anyio
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liftlock.engine.backups import journaled_backups
-from liftlock.engine.events import Event, RunFinished, StepFinished
+from liftlock.engine.events import Emit, Event, RunFinished, StepFinished
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
@@ -19,10 +20,22 @@ from liftlock.engine.way_back import Standing
 from liftlock.errors import BackupFailed, LeaseLost, LiftlockError
 from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
-from liftlock.model import App, Database, Deployment, Intent, Kind, Known, State, Undo
+from liftlock.model import (
+    App,
+    Database,
+    Deployment,
+    Intent,
+    Kind,
+    Known,
+    Release,
+    Running,
+    State,
+    Target,
+    Undo,
+)
 from liftlock.planning.make import make_plan
 from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters, NewDeployment
+from liftlock.ports import Adapters, Announcement, NewDeployment, Progress
 from tests.doubles import (
     FakeClock,
     FakeDatabases,
@@ -65,6 +78,7 @@ class World:
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
     lease: FakeLease = field(default_factory=FakeLease)
     events: list[Event] = field(default_factory=list)
+    emit: Emit | None = None
 
     def __post_init__(self) -> None:
         self.project = project_of(*self.apps, settle_s=self.settle_s)
@@ -105,7 +119,7 @@ class World:
             self.adapters,
             key="key",
             lease=self.lease,
-            emit=self.events.append,
+            emit=self.emit or self.events.append,
             stop=self.stop,
             undo_on_failure=undo,
         )
@@ -269,6 +283,108 @@ def test_a_silent_notifier_never_fails_a_promotion() -> None:
     result = world.play()
     assert Ending.SUCCEEDED is result.ending
     assert result.notes == ("slack was not told: Slack answered 404 channel_not_found.",)
+
+
+class Broken(FakePlatform):
+    """A platform with a defect: it raises what is no error of ours."""
+
+    def __init__(self, verb: str, app: str) -> None:
+        super().__init__()
+        self._breaks = verb, app
+
+    async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        self._break("running", target)
+        return await super().running(target, expected)
+
+    async def restore(
+        self, target: Target, before: Known, progress: Progress, released: Release | None = None
+    ) -> None:
+        self._break("restore", target)
+        await super().restore(target, before, progress, released)
+
+    def _break(self, verb: str, target: Target) -> None:
+        if (verb, target.app) == self._breaks:
+            raise KeyError("formation")
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.parametrize("verb", ["running", "restore"])
+def test_a_defect_on_the_way_back_keeps_no_other_app_from_it(verb: str) -> None:
+    world = World(
+        [app_of("SSO"), app_of("ITC"), app_of("Explore", ["SSO", "ITC"])], platform=Broken(verb, "ITC")
+    )
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    result = world.play()
+    assert (result.ending, result.exit_code) == (Ending.MIXED, 6)
+    assert (world.versions()["SSO"], world.versions()["Explore"]) == ("a", "a")
+    assert any("ITC" in note and "KeyError" in note for note in result.notes)
+
+
+class NoAddress(NoSourceCode):
+    """Cannot even tell an address."""
+
+    async def compare_url(self, repository: str, base: str, head: str) -> str:
+        raise LiftlockError("There is no token for GitHub.")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["succeeds", "fails"])
+def test_telling_never_changes_how_a_run_ends(fails: bool) -> None:
+    world = observatory()
+    world.adapters = replace(world.adapters, source_code=NoAddress())
+    if fails:
+        world.platform.fails["settle", "Explore"] = crash("Explore")
+    result = world.play()
+    assert result.exit_code == (1 if fails else 0)
+    assert result.notes == ()
+    assert [line.compare_url for line in world.notifier.told[0].lines] == [""] * 4
+
+
+def test_a_defect_of_a_notifier_never_fails_a_promotion() -> None:
+    class Defective(FakeNotifier):
+        async def announce(self, announcement: Announcement) -> None:
+            raise KeyError("channel")
+
+    world = observatory()
+    world.adapters = replace(world.adapters, notifiers=[Defective()])
+    result = world.play()
+    assert result.exit_code == 0
+    assert result.notes == (
+        "slack was not told: liftlock itself failed in notify:slack: KeyError: 'channel'",
+    )
+
+
+def test_a_record_that_could_not_be_marked_is_marked_again_and_else_told() -> None:
+    class Unmarking(RefusingMemory):
+        refused = 0
+
+        async def mark(self, deployment: Deployment, state: State, description: str = "") -> None:
+            if deployment.app == "ODB" and state is State.SUCCESS:
+                await anyio.sleep(1)  # the intent is closed by then
+                self.refused += 1
+                raise LiftlockError("GitHub answered 500.")
+            await super().mark(deployment, state, description)
+
+    world = observatory()
+    ledger = Unmarking()
+    world.ledger, world.adapters = ledger, replace(world.adapters, ledger=ledger)
+    result = world.play()
+    assert (result.exit_code, ledger.refused) == (0, 2)
+    assert result.notes == ("ODB is recorded, and its record could not be marked: GitHub answered 500.",)
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.parametrize("broken", [BrokenPipeError(), SystemExit(1)], ids=["closed pipe", "exit"])
+def test_a_run_goes_on_when_nobody_hears_it_any_more(broken: BaseException) -> None:
+    def emit(event: Event) -> None:
+        if len(heard) == 20:
+            raise broken
+        heard.append(event)
+
+    heard: list[Event] = []
+    world = observatory()
+    world.emit = emit
+    assert world.play().exit_code == 0
+    assert world.versions() == {"SSO": "b", "ITC": "b", "ODB": "b", "Explore": "b"}
 
 
 @pytest.mark.parametrize("verb", ["stage", "backup", "release", "settle"])

@@ -70,6 +70,12 @@ NEW, OLD = release("ODB", "b"), release("ODB", "a")
             "what runs could not be told (formation without image ids)",
         ),
         (
+            "a record that names no artifact would empty the target",
+            seen("ODB", wanted=Release("ODB", NEW.commit, {}), recorded=OLD),
+            Action.BLOCKED,
+            "its record at b000000 names no artifact",
+        ),
+        (
             "no record in the source",
             seen("ODB", wanted=Missing("ODB has no deployment record in dev")),
             Action.BLOCKED,

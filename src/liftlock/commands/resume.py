@@ -19,7 +19,7 @@ from liftlock.model import Intent, Missing, Project, State
 from liftlock.planning.gates import GATES
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import Wanted
-from liftlock.planning.plan import Plan
+from liftlock.planning.plan import Action, Plan
 from liftlock.ports import Adapters, Lease
 from liftlock.tasks import each
 
@@ -39,7 +39,7 @@ async def plan_finish(project: Project, adapters: Adapters, intent: Intent, leas
 
     Raises `LiftlockError` when it has ended meanwhile: whoever held the lease may have been at work on it.
     """
-    await _refuse_ended(project, adapters, intent)
+    await _refuse_unusable(project, adapters, intent)
     gone = [app for app in intent.releases if app not in project.apps]
     if gone:
         raise UsageError(
@@ -61,8 +61,18 @@ async def plan_finish(project: Project, adapters: Adapters, intent: Intent, leas
     )
 
 
-async def _refuse_ended(project: Project, adapters: Adapters, intent: Intent) -> None:
-    """What stood open before the lease was taken may have been finished or undone before we had it."""
+async def _refuse_unusable(project: Project, adapters: Adapters, intent: Intent) -> None:
+    """What stood open before the lease was taken may have been finished or undone before we had it.
+
+    One that cannot be read seems to be about no app: as if nothing were left to do.
+    """
+    if not intent.releases:
+        raise LiftlockError(
+            f"{intent.kind} {intent.id} cannot be read: another version of liftlock began it, or something"
+            " changed its record.",
+            hint="Nothing was changed. Resume it with the version that began it. See what runs with: "
+            "liftlock status",
+        )
     found = await adapters.ledger.read(intent.environment, list(project.apps)).open_intents()
     if all(standing.id != intent.id for standing in found):
         raise LiftlockError(
@@ -82,6 +92,10 @@ async def finish(
     stop: StopRequest,
 ) -> Result:
     """Run what is left; a failure takes everything back to before the interrupted promotion."""
+    for app in plan.apps.values():
+        made = app.replaces if app.action is Action.UNCHANGED else None
+        if made is not None and made.promotion == intent.id and not made.reached_success:
+            await adapters.ledger.mark(made, State.SUCCESS, "verified before it was interrupted")
     if not plan.changes:
         await adapters.ledger.close_intent(
             intent, State.SUCCESS, "finished by resume: nothing was left to do"
@@ -116,7 +130,7 @@ async def undo(
     Raises `LiftlockError` when records of it exist: then every app was seen healthy on the new
     release, and only finishing leaves records that tell the truth.
     """
-    await _refuse_ended(project, adapters, intent)
+    await _refuse_unusable(project, adapters, intent)
     records = await each(
         [app for app in intent.releases if app in project.apps],
         lambda app: adapters.ledger.deployments(intent.environment, app, RECENT),

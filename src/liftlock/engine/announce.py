@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from liftlock.errors import LiftlockError, ours
 from liftlock.model import Backup, Intent, Kind, Project
 from liftlock.planning.plan import AppPlan
-from liftlock.ports import Adapters, Announcement, AppLine
+from liftlock.ports import Adapters, Announcement, AppLine, Notifier
 
 
 def origin(kind: Kind, source: str, environment: str) -> str:
@@ -55,6 +57,17 @@ async def app_lines(project: Project, adapters: Adapters, apps: Sequence[AppPlan
         old = planned.replaces.release.commit if planned.replaces else ""
         new, url = planned.release.commit, ""
         if old and old != new:
-            url = await adapters.source_code.compare_url(project.apps[planned.app].repository, old, new)
+            with suppress(LiftlockError):  # a message without a link tells the same
+                url = await adapters.source_code.compare_url(project.apps[planned.app].repository, old, new)
         lines.append(AppLine(planned.app, planned.action, new, url))
     return lines
+
+
+async def tell(notifiers: Sequence[Notifier], message: Announcement, note: Callable[[str], None]) -> None:
+    """Tell every notifier. One that fails is noted, and changes nothing in how the run ended."""
+    for notifier in notifiers:
+        try:
+            with ours(f"notify:{notifier.name}"):
+                await notifier.announce(message)
+        except LiftlockError as error:
+            note(f"{notifier.name} was not told: {error.message}")

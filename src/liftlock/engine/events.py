@@ -110,6 +110,22 @@ Event = (
 )
 Emit = Callable[[Event], None]
 
+
+def as_long_as_heard(emit: Emit) -> Emit:
+    """`emit`, until it fails: a closed pipe must not cut a switch off half-way."""
+    is_heard = True
+
+    def tell(event: Event) -> None:
+        nonlocal is_heard
+        if is_heard:
+            try:
+                emit(event)
+            except (OSError, SystemExit):  # rich exits where nobody reads any more
+                is_heard = False
+
+    return tell
+
+
 _NAMES = {
     RunStarted: "run-started",
     StepStarted: "step-started",

@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 
 from liftlock.engine.events import Emit, StepFinished, StepProgress, StepStarted, Stopping
-from liftlock.errors import LiftlockError, ungrouped
+from liftlock.errors import LiftlockError, ours
 from liftlock.planning.plan import BARRIERS, Step, StepKind
 from liftlock.ports import Progress
 
@@ -83,8 +83,7 @@ async def execute(
 ) -> Execution:
     """Run `steps` to their end, or until the first failure or a request to stop.
 
-    A defect, anything that is raised and is not a `LiftlockError`, fails its step like any other
-    error: what was switched has to go back all the same.
+    A defect fails its step like any other error.
     """
     return await _Executor(steps, act, limits, emit, stop).run()
 
@@ -176,15 +175,13 @@ class _Executor:
         detail = ""
         outcome = Outcome.CANCELLED
         try:
-            with ungrouped():
+            with ours(step.id):
                 detail = await self._act(step, lambda text: self._emit(StepProgress(step.id, text, step.app)))
             outcome = Outcome.DONE
         except LiftlockError as error:
             outcome, detail = Outcome.FAILED, error.headline
-            self._fail(step, error)
-        except Exception as defect:  # noqa: BLE001 - a defect must lead to the way back, not past it
-            outcome, detail = Outcome.FAILED, f"{type(defect).__name__}: {defect}"
-            self._fail(step, _as_error(step, defect))
+            if step.kind not in BEST_EFFORT:
+                self._fail(step, error)
         finally:
             elapsed = anyio.current_time() - started
             self._emit(StepFinished(step.id, step.kind, outcome, elapsed, step.app, detail))
@@ -218,15 +215,6 @@ class _Executor:
             await self._best_effort_done.wait()
         for scope in self._scopes.values():
             scope.cancel()
-
-
-def _as_error(step: Step, defect: Exception) -> LiftlockError:
-    error = LiftlockError(
-        f"liftlock itself failed in {step.id}: {type(defect).__name__}: {defect}",
-        hint="That is a defect: please report it, with what --events printed.",
-    )
-    error.__cause__ = defect
-    return error
 
 
 def working_steps(steps: Collection[Step]) -> int:

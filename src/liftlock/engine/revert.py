@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import anyio
 
-from liftlock.engine.announce import announcement
-from liftlock.engine.events import Emit, RunFinished, RunStarted
+from liftlock.engine.announce import announcement, tell
+from liftlock.engine.events import Emit, RunFinished, RunStarted, as_long_as_heard
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.guard import Guard
 from liftlock.engine.outcome import Ending, Result, in_words
@@ -33,6 +33,7 @@ async def undo_intent(
     Looks at every app first: one that runs what it ran before is left alone. An app that cannot be
     taken back and runs the new release stops the undo, as in a run: nothing else is changed then.
     """
+    emit = as_long_as_heard(emit)
     started = anyio.current_time()
     apps = tuple(intent.releases)
     emit(
@@ -44,7 +45,7 @@ async def undo_intent(
         tasks.start_soon(guard.keep)
         standing = await _restore(project, intent, way_back)
         tasks.cancel_scope.cancel()
-    all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
+    all_old = all(s is Standing.OLD for s in standing.values())
     ending = Ending.FAILED if all_old else Ending.MIXED
     why = "undone by resume" if all_old else f"{ending}: undo by resume"
     try:
@@ -53,15 +54,9 @@ async def undo_intent(
     except LiftlockError as error:
         way_back.note(f"The promotion's own record was not closed: {error.message}")
     words = in_words(ending, None, "It had been interrupted, and was undone.")
-    for notifier in adapters.notifiers:
-        try:
-            await notifier.announce(
-                announcement(
-                    project, intent, words, anyio.current_time() - started, (), backups, way_back.notes
-                )
-            )
-        except LiftlockError as error:
-            way_back.note(f"{notifier.name} was not told: {error.message}")
+    elapsed_s = anyio.current_time() - started
+    message = announcement(project, intent, words, elapsed_s, (), backups, way_back.notes)
+    await tell(adapters.notifiers, message, way_back.note)
     result = Result(
         ending=ending,
         apps=standing,
@@ -77,11 +72,13 @@ async def undo_intent(
 
 async def _restore(project: Project, intent: Intent, way_back: WayBack) -> dict[str, Standing]:
     touched = [
-        Touched(app, Known(intent.before[app]), intent.releases[app])
-        for app in intent.releases
-        if app in intent.before and app in project.apps
+        Touched(app, Known(intent.before[app]) if app in intent.before else None, release)
+        for app, release in intent.releases.items()
+        if app in project.apps
     ]
-    standing = dict.fromkeys(intent.releases, Standing.UNTOUCHED)
+    standing = dict.fromkeys(intent.releases, Standing.UNSURE)
+    for app in intent.releases.keys() - project.apps.keys():
+        way_back.note(f"{app} has left the project, so what it runs was not looked at.")
     standing |= await way_back.look(touched)
     back = [t for t in touched if standing[t.app] is not Standing.OLD]
     stuck = [t.app for t in back if project.apps[t.app].undo is Undo.NEVER]

@@ -16,9 +16,9 @@ from datetime import timedelta
 import anyio
 
 from liftlock import wording
-from liftlock.engine.announce import announcement, app_lines, origin
+from liftlock.engine.announce import announcement, app_lines, origin, tell
 from liftlock.engine.backups import SIZE_OVERRIDE, collapse, journal_entry
-from liftlock.engine.events import Emit, RunFinished, RunStarted
+from liftlock.engine.events import Emit, RunFinished, RunStarted, as_long_as_heard
 from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
 from liftlock.engine.guard import Guard
 from liftlock.engine.outcome import Ending, Result, in_words
@@ -71,7 +71,7 @@ class Run:
         self._plan = plan
         self._adapters = adapters
         self._key = key
-        self._emit = emit
+        self._emit = as_long_as_heard(emit)
         self._stop = stop
         self._undo_on_failure = undo_on_failure
         self._overrides = overrides or (intent.overrides if intent else {})
@@ -82,7 +82,7 @@ class Run:
         taken = lease.holding.since + timedelta(seconds=1)
         self._backups_since = intent.created_at if intent else taken
         self._guard = Guard(lease, stop)
-        self._way_back = WayBack(project, plan.environment, adapters, self._guard, emit)
+        self._way_back = WayBack(project, plan.environment, adapters, self._guard, self._emit)
         self._staged: dict[str, Release] = {}
         self._switches: dict[str, Switch] = {}
         self._backups: dict[str, Backup] = {b.database: b for b in backups}
@@ -173,7 +173,7 @@ class Run:
                     plan_digest=plan.digest,
                     releases={a.app: a.release for a in plan.changes if a.release},
                     replaced={a.app: a.replaces.id for a in plan.changes if a.replaces},
-                    before={a.app: a.before.artifacts for a in plan.releases if a.before},
+                    before={a.app: a.before.artifacts for a in plan.changes if a.before},
                     reverts=plan.reverts,
                     overrides=self._overrides,
                     undo_on_failure=self._undo_on_failure,
@@ -284,7 +284,7 @@ class Run:
 
     async def _retire(self, app: str) -> str:
         replaced = self._app(app).replaces
-        if replaced is None:
+        if replaced is None or replaced.id == self._deployments[app].id:  # a resume's own
             return ""
         try:
             await self._adapters.ledger.mark(
@@ -304,11 +304,7 @@ class Run:
         elapsed_s = anyio.current_time() - self._started
         backups, notes = list(self._backups.values()), self._way_back.notes
         message = announcement(self._project, self._intent, outcome, elapsed_s, lines, backups, notes)
-        for notifier in self._adapters.notifiers:
-            try:
-                await notifier.announce(message)
-            except LiftlockError as error:
-                self._way_back.note(f"{notifier.name} was not told: {error.message}")
+        await tell(self._adapters.notifiers, message, self._way_back.note)
         return ", ".join(n.name for n in self._adapters.notifiers)
 
     # What the run ends with.
@@ -319,7 +315,9 @@ class Run:
     async def _failed(self, execution: Execution) -> Result:
         failed_step, cause = next(iter(execution.errors.items()), ("", None))
         if execution.outcomes.get("close") is Outcome.DONE:
-            self._way_back.note("The promotion itself had ended well before it was stopped.")
+            if execution.stopped:
+                self._way_back.note("The promotion itself had ended well before it was stopped.")
+            await self._mark_the_rest(execution)
             return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
         if self._recorded_before() or any(execution.started(f"record:{a.app}") for a in self._plan.changes):
             ending, standing = await self._finish_records(execution)
@@ -348,14 +346,23 @@ class Run:
             try:
                 if app not in self._deployments:
                     await self._record(app)
-                await self._mark(app)
             except LiftlockError as error:
                 self._way_back.note(
                     f"{app} runs and is healthy, but its record was not written: {error.message}"
                 )
+        await self._mark_the_rest(execution)
         complete = len(self._deployments) == len(self._plan.changes)
         ending = Ending.SUCCEEDED if complete else Ending.UNRECORDED
         return ending, {a.app: Standing.NEW for a in self._plan.changes}
+
+    async def _mark_the_rest(self, execution: Execution) -> None:
+        for app in self._deployments:
+            if execution.outcomes.get(f"mark:{app}") is Outcome.DONE:
+                continue
+            try:
+                await self._mark(app)
+            except LiftlockError as error:
+                self._way_back.note(f"{app} is recorded, and its record could not be marked: {error.message}")
 
     async def _go_back(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
         """Take every app that was switched, or may have been, back to what ran before."""
@@ -378,10 +385,12 @@ class Run:
         touched = {}
         for planned in self._plan.changes:
             before, new = planned.before, self._staged.get(planned.app, planned.release)
-            earlier = self._resumed.before.get(planned.app) if self._resumed else None
-            if earlier is not None:
-                before = Known(earlier)
-            if earlier is not None or execution.started(f"release:{planned.app}"):
+            if self._resumed is not None:
+                if planned.app in self._resumed.before:
+                    before = Known(self._resumed.before[planned.app])
+                elif planned.action is Action.RECORD:  # the new release: it tells nothing of before
+                    before = None
+            if self._resumed is not None or execution.started(f"release:{planned.app}"):
                 touched[planned.app] = Touched(planned.app, before, new)
         return touched
 

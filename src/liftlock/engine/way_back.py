@@ -11,7 +11,7 @@ import anyio
 from liftlock.engine.events import Emit, Notice, StepFinished, StepStarted, UndoStarted
 from liftlock.engine.execute import Outcome
 from liftlock.engine.guard import Guard
-from liftlock.errors import LiftlockError, ungrouped
+from liftlock.errors import LiftlockError, ours
 from liftlock.model import Known, Project, Release, Unknown, same_artifacts
 from liftlock.planning.order import predecessors
 from liftlock.ports import Adapters
@@ -52,7 +52,8 @@ class WayBack:
         self.notes: list[str] = []
 
     async def look(self, apps: Sequence[Touched]) -> dict[str, Standing]:
-        """What each of these apps runs now, from the platform itself. Raises nothing of a vendor's."""
+        """What each of these apps runs now, from the platform itself. Raises nothing: an app that
+        cannot be looked at must not keep the others from going back."""
         by_name = {touched.app: touched for touched in apps}
         return await each(by_name, lambda name: self._standing(by_name[name]))
 
@@ -87,7 +88,7 @@ class WayBack:
             if touched.before is None:
                 raise LiftlockError(f"What ran in {touched.app} before is not known.")
             await self._guard.before_change()
-            with ungrouped():
+            with ours(step):
                 await self._adapters.platforms[target.platform].restore(
                     target, touched.before, lambda _: None, touched.new
                 )
@@ -104,7 +105,7 @@ class WayBack:
         expected = [Release(touched.app, "", old)] if old else []
         expected += [new] if new else []
         try:
-            with ungrouped():
+            with ours(f"look:{touched.app}"):
                 running = await self._adapters.platforms[target.platform].running(target, expected)
         except LiftlockError as error:
             self.note(f"What {touched.app} runs could not be looked at: {error.message}")

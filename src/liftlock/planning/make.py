@@ -19,7 +19,7 @@ from liftlock.model import (
     same_artifacts,
 )
 from liftlock.planning import gates
-from liftlock.planning.observation import AppObservation, Observation
+from liftlock.planning.observation import AppObservation, Observation, Wanted
 from liftlock.planning.order import descendants, predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind, plan_digest
 
@@ -85,17 +85,13 @@ def make_plan(
 def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
     current = seen.recorded.current
     notes = tuple(f"a newer record failed: {_deployment(d)}" for d in seen.recorded.failed_since[:1])
-    if isinstance(seen.wanted, Missing):
+    wanted = _usable(seen.wanted)
+    if isinstance(wanted, Missing):
         action = Action.BLOCKED if selected else Action.LEFT_BEHIND
         return AppPlan(
-            app.name,
-            action,
-            seen.wanted.reason,
-            running=seen.running,
-            replaces=current,
-            hint=seen.wanted.hint,
+            app.name, action, wanted.reason, running=seen.running, replaces=current, hint=wanted.hint
         )
-    wanted, notes = seen.wanted, notes + seen.wanted.notes
+    notes += wanted.notes
     located = None if isinstance(seen.located, Missing) else seen.located
     release = located.release if located else wanted.release
     before, asleep = _before(app, seen), _asleep(seen, release)
@@ -124,6 +120,16 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
         asleep=asleep,
         notes=notes,
         hint=_hint(app, seen, action),
+    )
+
+
+def _usable(wanted: Wanted | Missing) -> Wanted | Missing:
+    """What is wanted, unless it is nothing at all: releasing that would take away all that runs."""
+    if isinstance(wanted, Missing) or wanted.release.artifacts:
+        return wanted
+    return Missing(
+        f"its record at {wanted.release.short_commit} names no artifact",
+        "Deploy it again, so that its record names what it runs, or choose the other apps by name.",
     )
 
 
@@ -252,7 +258,8 @@ def _steps(
         steps.append(Step(f"record:{a.app}", StepKind.RECORD, ("verified",), a.app, LEDGER_LANE))
         steps.append(Step(f"mark:{a.app}", StepKind.MARK, (f"record:{a.app}",), a.app, LEDGER_LANE))
         recorded.append(f"record:{a.app}")
-        if a.replaces is not None and a.replaces.promotion:
+        # A record that was never marked counts for want of a status: `inactive` would be its first.
+        if a.replaces is not None and a.replaces.promotion and a.replaces.reached_success:
             retire = Step(f"retire:{a.app}", StepKind.RETIRE, (f"record:{a.app}",), a.app, LEDGER_LANE)
             steps.append(retire)
     steps.append(Step("close", StepKind.CLOSE, tuple(recorded), lane=LEDGER_LANE))
