@@ -16,7 +16,6 @@ from liftlock.planning.make import make_plan
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 
-
 MOST_HINTS = 3
 
 
