@@ -9,7 +9,7 @@ import pytest
 
 from liftlock.errors import NotHealthy, ReleaseFailed, VendorFailure
 from liftlock.model import ImageId, Known, Release, Unknown
-from tests.platforms.world import COMMIT, World, container_app, simulate, with_health
+from tests.platforms.world import COMMIT, IMAGE, World, container_app, simulate, with_health
 
 
 def test_app_that_was_never_released_runs_nothing() -> None:
@@ -48,6 +48,19 @@ def test_a_variable_set_by_hand_is_a_note_and_the_images_are_known() -> None:
         assert running.note == "scaled to zero: worker; v4 is no deploy: Set SEEING config vars"
 
     simulate(story)
+
+
+def test_an_app_of_workers_alone_is_healthy_without_a_web() -> None:
+    async def story(world: World) -> None:
+        release = world.built("1")
+        await world.run(release)
+        await world.scaled(release, worker=1)
+        await world.run(world.built("2"))
+        running = await world.heroku.running(world.target("ODB", "staging"), ())
+        assert isinstance(running, Known)
+        assert running.scale == {"worker": 1}
+
+    simulate(story, container_app(processes={"worker": IMAGE}))
 
 
 def test_release_that_runs_already_changes_nothing() -> None:

@@ -62,7 +62,7 @@ class Watch:
 
     async def _look(self, releases: Callable[[], Awaitable[Sequence[HerokuRelease]]]) -> Look:
         """Heroku's router holds a request until a dyno is up: health is not waited for before that."""
-        ailment = "no web dyno is up"
+        ailment = "no web dyno is up" if self._health else ""
         async with all_at_once() as tasks:
             health = Background(tasks, self.ailment)
             found, dynos = await together(releases, self.app.dynos)
