@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from liftlock.engine.backups import journaled_backups
-from liftlock.engine.events import Emit, Event, RunFinished, StepFinished
+from liftlock.engine.events import Emit, Event, RunFinished, StepFinished, UndoStarted
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
@@ -454,6 +455,28 @@ def test_a_lease_lost_in_the_middle_stops_the_run_and_nothing_more_is_changed() 
     assert world.did("restore") == []
     assert result.exit_code == 6
     assert world.records == 0
+
+
+@pytest.mark.promise("P4")
+def test_a_defect_in_renewing_the_lease_cuts_no_switch_off() -> None:
+    class Defective(FakeLease):
+        async def renew(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            raise KeyError("tagger")
+
+    world = observatory()
+    world.lease = Defective()
+    world.platform.takes_s["release"] = 300.0
+    assert world.play().exit_code == 0
+    assert set(world.versions().values()) == {"b"}
+
+
+def test_the_way_back_is_told_in_its_order_whatever_the_order_of_the_file() -> None:
+    world = World([app_of("Explore", ["ODB"]), app_of("ODB", ["SSO"]), app_of("SSO")])
+    world.platform.fails["settle", "Explore"] = crash("Explore")
+    world.play()
+    (told,) = [event for event in world.events if isinstance(event, UndoStarted)]
+    assert list(told.apps) == world.did("restore") == ["Explore", "ODB", "SSO"]
 
 
 @pytest.mark.promise("P5")

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from liftlock.engine.execute import StopRequest
-from liftlock.errors import LeaseLost, LiftlockError
+from liftlock.errors import LeaseLost, LiftlockError, ours
 from liftlock.ports import Lease
 
 CALL_S = 60.0
@@ -16,6 +16,8 @@ CALL_S = 60.0
 MARGIN_S = 15.0
 """What must be left of the lease when such a call ends; clocks differ and answers travel."""
 RETRY_S = 5.0
+SOON_S = 3.0
+"""How long after a change the lease is looked at again."""
 
 
 class Guard:
@@ -25,7 +27,8 @@ class Guard:
         self._lease = lease
         self._stop = stop
         self._lost: LeaseLost | None = None
-        self._look_now = anyio.Event()
+        self._look_soon = anyio.Event()
+        self._given_back = anyio.Event()
         self._freed = False
 
     @property
@@ -49,7 +52,7 @@ class Guard:
 
     def after_change(self) -> None:
         """Have the lease looked at again soon, without waiting for it."""
-        self._look_now.set()
+        self._look_soon.set()
 
     async def write(self, entry: Mapping[str, Any]) -> None:
         """Append to the lease's journal. Raises `LeaseLost`."""
@@ -58,7 +61,8 @@ class Guard:
     async def free(self) -> None:
         """Give the lease back: nothing is changed any more."""
         self._freed = True
-        self._look_now.set()
+        self._look_soon.set()
+        self._given_back.set()
         await self._lease.free()
 
     async def keep(self) -> None:
@@ -66,12 +70,17 @@ class Guard:
         while self._lost is None and not self._freed:
             pause_s = max(self._lease.lasts_s() / 3, RETRY_S)
             with anyio.move_on_after(pause_s):
-                await self._look_now.wait()
-            self._look_now = anyio.Event()
+                await self._look_soon.wait()
+                # Not at once: many apps are switched together, and a run that ends before then
+                # gives the lease back, which would have to wait for this.
+                with anyio.move_on_after(SOON_S):
+                    await self._given_back.wait()
+            self._look_soon = anyio.Event()
             if self._freed:
                 return
             try:
-                await self._lease.renew()
+                with ours("the lease"):
+                    await self._lease.renew()
             except LeaseLost as error:
                 self._lost = error
                 self._stop.ask(error.headline)

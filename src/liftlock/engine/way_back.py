@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from graphlib import TopologicalSorter
 
 import anyio
 
@@ -66,7 +67,7 @@ class WayBack:
         before = predecessors(after, [touched.app for touched in apps])
         done = {touched.app: anyio.Event() for touched in apps}
         followers = {app: [n for n, needs in before.items() if app in needs] for app in done}
-        self._emit(UndoStarted(tuple(touched.app for touched in reversed(apps))))
+        self._emit(UndoStarted(tuple(TopologicalSorter(before).static_order())[::-1]))
 
         async def put_back(touched: Touched) -> None:
             for follower in followers[touched.app]:
