@@ -41,6 +41,15 @@ LAST = 3
 """How many of Slack's messages are shown at the end."""
 
 
+STOP = """\
+kill {pid}
+# Its PostgreSQL writes in the folder until it has ended.
+while kill -0 {pid} 2>/dev/null; do sleep 0.1; done
+rm -rf '{folder}'
+"""
+"""Stops a sandbox that was kept, and removes its files."""
+
+
 class Surprise(LiftlockError):
     """Something did not go as the demo says that it goes."""
 
@@ -57,9 +66,14 @@ class Demo:
     def say(self, text: str = "") -> None:
         print(text, flush=True)
 
-    def tell(self, words: str) -> None:
+    def tell(self, words: str, indent: str = "") -> None:
         """Say a paragraph, in lines of a length that can be read."""
-        self.say(textwrap.fill(words, 96))
+        width = min(96, shutil.get_terminal_size((96, 24)).columns)
+        self.say(
+            textwrap.fill(
+                words, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             check=False,
         )
-        demo.say(f"exit code {done.returncode}" if done.returncode else "")
+        demo.say(f"exit code {done.returncode}\n" if done.returncode else "")
         if done.returncode != self.ends:
             raise Surprise(f"liftlock {self.line} ended with {done.returncode}, not with {self.ends}.")
 
@@ -97,7 +111,7 @@ class Look:
             said = (
                 f"{answer['system']} {answer['version']} in {answer['environment']}" if told else repr(answer)
             )
-            demo.say(f"GET {demo.sandbox.base}/_apps/{app}/  {status} {said}")
+            demo.say(f"GET /_apps/{app}/  {status} {said}")
             if not told or answer["version"] != version:
                 raise Surprise(f"{app} answered {status} {said}, and should run {version}.")
         demo.say()
@@ -116,7 +130,7 @@ class Act:
 
 
 def show_cloud(demo: Demo) -> None:
-    demo.say(f"GitHub, Heroku, its registry, Postgres, Firebase and Slack listen on {demo.sandbox.base}")
+    demo.tell(f"GitHub, Heroku, its registry, Postgres, Firebase and Slack listen on {demo.sandbox.base}")
     for repository in demo.workspace.repositories:
         _show_log(demo, repository, 0)
 
@@ -142,7 +156,8 @@ def show_slack(demo: Demo) -> None:
     demo.say(f"Slack was told {len(messages)} times; the last {LAST} messages:")
     for text in messages[-LAST:]:
         demo.say()
-        demo.say(textwrap.indent(text, "  "))
+        for line in text.splitlines():
+            demo.tell(line, "  ")
 
 
 FIRST = {
@@ -286,21 +301,35 @@ def _play(demo: Demo, number: int, act: Act) -> None:
 def _close(demo: Demo, keep: bool) -> None:
     if not keep:
         demo.say("The sandbox is stopped and its files are removed. Try next:")
-        demo.say("  liftlock demo --keep   the same, and the sandbox goes on running for you to use")
-        demo.say("  liftlock sandbox       an empty one, for your own liftlock.toml")
+        name = _own_name()
+        demo.say(f"  {name} demo --keep   the same, and the sandbox goes on running for you to use")
+        demo.say(f"  {name} sandbox       an empty one, for your own liftlock.toml")
         return
     exports = demo.folder / "environment.sh"
-    exports.write_text(shell_exports(demo.variables), encoding="utf-8")
+    path = f"export PATH='{Path(sys.executable).parent}':\"$PATH\"\n"
+    exports.write_text(shell_exports(demo.variables) + path, encoding="utf-8")
+    stop = demo.folder / "stop.sh"
+    stop.write_text(STOP.format(pid=demo.sandbox.pid, folder=demo.folder), encoding="utf-8")
     base = f"http://{{}}.localhost:{demo.sandbox.port}/"
     demo.say("The sandbox goes on running:")
     for site in ("explore-gemini-prod", "resource-ui-prod", "admin-ui-prod"):
         demo.say(f"  {base.format(site)}")
-    demo.say(f"  {demo.sandbox.base}/slack")
+    demo.say(f"  {demo.sandbox.base}/slack      what Slack was told")
+    demo.say(f"  {demo.sandbox.base}/_sandbox/  everything in it")
     demo.say("Use it:")
     demo.say(f"  source {exports}")
     demo.say(f"  cd {demo.workspace.services.folder} && liftlock plan dev staging")
     demo.say("Stop it and remove its files:")
-    demo.say(f"  kill {demo.sandbox.pid} && rm -r {demo.folder}")
+    demo.say(f"  sh {stop}")
+
+
+def _own_name() -> str:
+    """What to type for liftlock: the name alone where a shell finds this one by it."""
+    here = Path(sys.executable).parent / "liftlock"
+    found = shutil.which("liftlock")
+    if found and Path(found).resolve() == here.resolve():
+        return "liftlock"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def _commit(demo: Demo, change: Callable[[Workspace], Any]) -> None:

@@ -55,8 +55,9 @@ def slack_texts(sandbox: Sandbox) -> list[str]:
 
 def message_text(payload: Any) -> str:
     """What a reader sees of a message to Slack, a line for each of its texts."""
-    # A link is <address|its text>.
-    return re.sub(r"<[^|>]+\|([^>]+)>", r"\1", "\n".join(_texts(payload)))
+    # A link is <address|its text>; *bold* and `code` are shown without their marks.
+    text = re.sub(r"<[^|>]+\|([^>]+)>", r"\1", "\n".join(_texts(payload)))
+    return re.sub(r"([*`])(\S(?:[^*`\n]*\S)?)\1", r"\2", text)
 
 
 def _texts(payload: Any) -> Iterator[str]:
