@@ -96,7 +96,8 @@ class Output:
 
 
 def _broken(line: str, width: int, hang: int) -> str:
-    indent = max(hang, len(line) - len(line.lstrip()))
+    own = len(line) - len(line.lstrip())
+    indent = hang if own <= 2 or own >= hang else own + 4
     return "\n".join(
         textwrap.wrap(
             line,

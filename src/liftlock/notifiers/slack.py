@@ -96,16 +96,19 @@ async def _post(http: Http, path: str, announcement: Announcement) -> Answer:
 def message(announcement: Announcement) -> dict[str, Any]:
     """The webhook's body: blocks, and a text for where blocks do not show."""
     head = f"{announcement.title}: {announcement.outcome}"
+    short, _, rest = head.partition(". ") if len(head) > MAX_HEADER else (head, "", "")
     lines = [_app_line(line) for line in announcement.lines]
     notes = [f"• {escape(note)}" for note in announcement.notes]
     backups = [_backup_line(backup) for backup in announcement.backups]
     blocks = [
         {
             "type": "header",
-            "text": {"type": "plain_text", "text": shortened(head, MAX_HEADER), "emoji": False},
+            "text": {"type": "plain_text", "text": shortened(short, MAX_HEADER), "emoji": False},
         },
         _context([_facts(announcement)]),
     ]
+    if rest or len(short) > MAX_HEADER:
+        blocks += [_section(text) for text in _packed([escape(rest or announcement.outcome)])]
     blocks += [_section(text) for text in _packed(lines)]
     if backups:
         blocks += [_section(text) for text in _packed(["*Backups*", *backups])]

@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from liftlock.sandbox.answers import Json, Refusal, body_object
@@ -102,6 +102,7 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         Route("/_sandbox/settings", put_settings, methods=["PUT"]),
         Route("/_sandbox/", index, methods=["GET"]),
         Route("/_sandbox", index, methods=["GET"]),
+        Route("/", lambda _: RedirectResponse("/_sandbox/"), methods=["GET"]),
     ]
     others: list[BaseRoute] = []
     for module in cloud.vendors.values():

@@ -17,7 +17,7 @@ td, th { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); v
 code, pre { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 article { border: 1px solid var(--line); border-left: 4px solid var(--link); border-radius: 6px;
   padding: .7rem 1rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
-article p { margin: .2rem 0; white-space: pre-wrap; } .dim, small { color: var(--dim); }
+article h2 { margin: .2rem 0; } article p { margin: .2rem 0; white-space: pre-wrap; } .dim, small { color: var(--dim); }
 .good { color: var(--good); } .bad { color: var(--bad); }
 """
 
