@@ -93,6 +93,7 @@ class _Teller:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        self._waited_for = ""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -108,7 +109,10 @@ class _Teller:
             case UndoStarted(apps):
                 self._output.line(f"putting back: {', '.join(apps)}", style="yellow")
             case Waiting(vendor, seconds, why):
-                self._output.line(f"waiting {seconds:.0f} s for {vendor}: {why}", style="yellow")
+                if why != self._waited_for or self._output.verbose:
+                    span = "" if vendor == "lease" else f"{seconds:.0f} s "  # it is asked for again and again
+                    self._output.line(f"waiting {span}for {vendor}: {why}", style="yellow", hang=2)
+                self._waited_for = why
             case Notice(text):
                 self._output.line(f"note: {text}", style="yellow")
             case _:

@@ -89,5 +89,9 @@ async def approve(
         )
     else:
         until = f"{given.expires_at:%Y-%m-%d %H:%M} UTC"
-        output.line(f"{given.account} approves plan {plan_digest[:12]} for {where}, until {until}.")
+        output.line(
+            f"{given.account} approves plan {plan_digest[:12]} for {where}, until {until}."
+            f" It counts when somebody other than {given.account} promotes.",
+            hang=2,
+        )
     return 0

@@ -71,7 +71,7 @@ async def resume_open(
                     output.line(f"Nothing stands open in {environment}.", style="green")
                     return 0
                 now = adapters.clock.now()
-                output.line(plan_view.told_intent(intent, now), style="bold")
+                output.line(plan_view.told_intent(intent, now), style="bold", hang=0)
                 chosen = choice or await _choose(intent, yes=yes)
             terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
             with progress.view(output, adapters.clock) as tell:

@@ -75,6 +75,11 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
                 output.line(f"# The sandbox runs at {sandbox.base}/_sandbox/ until Ctrl-C.")
                 output.line("# In another terminal:")
                 output.line(shell_exports(variables).rstrip())
+                if project is not None and project.ledger == "github":
+                    output.line("# Its repositories have no commits yet, and a record needs one: see")
+                    output.line(
+                        '# docs/how-to/try-it-on-the-sandbox.md, or write ledger = "sqlite:///liftlock.db".'
+                    )
             # Either signal must reach the `with` above, which stops the sandbox. A shell that starts
             # this in the background has SIGINT ignored, so SIGTERM cannot be passed on as one.
             for number in (signal.SIGTERM, signal.SIGINT):
