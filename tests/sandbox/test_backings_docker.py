@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -22,9 +23,10 @@ BUSYBOX = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if Path(pa
 
 def no_engine() -> str:
     """Why these tests cannot run here; "" when they can."""
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            probe.connect("/var/run/docker.sock")
+            probe.connect(address.removeprefix("unix://"))
         except OSError as error:
             return f"no Docker engine answers: {error}"
     return "" if BUSYBOX else "no static busybox to make an image of"
