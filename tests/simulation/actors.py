@@ -56,6 +56,8 @@ class Actor:
     awaits: int = 0
     requests: int = 0
     asleep: list[tuple[float, float]] = field(default_factory=list)
+    steps: dict[str, float] = field(default_factory=dict)
+    """By app, when the step that changes it began: from the engine's events, by the time of the machine."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     tell: Callable[[str], None] = lambda text: None
 
@@ -91,7 +93,8 @@ class Actor:
         return anyio.current_time()
 
     async def _awake(self) -> None:
-        while self.asleep and trio.current_time() < self.asleep[-1][1]:
+        """Its machine is suspended once in its life at most."""
+        if self.asleep and trio.current_time() < self.asleep[-1][1]:
             await trio.sleep_until(self.asleep[-1][1])
 
     def _befalls(self, what: str) -> None:

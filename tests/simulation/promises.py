@@ -29,10 +29,6 @@ _DEPLOYMENTS = re.compile(r"^/repos/[^/]+/[^/]+/deployments$")
 _REFS = re.compile(r"^/repos/[^/]+/[^/]+/git/refs$")
 
 
-class Broken(AssertionError):
-    """A promise does not hold."""
-
-
 @dataclass
 class Change:
     """Something that was switched, as it was asked for."""
@@ -69,14 +65,11 @@ class Promises:
 
     world: World
     books: Books
-    said: list[str] = field(default_factory=list)
-    """Every text that liftlock gave to anybody: bodies of requests, errors, events, logs."""
     promotions: dict[str, Promotion] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     touched: dict[tuple[str, str], float] = field(default_factory=dict)
     """By environment and app, when an operator last changed something by hand."""
-    unhealthy_since: dict[str, float] = field(default_factory=dict)
     commands: dict[str, float] = field(default_factory=dict)
     """By actor, when its command began."""
     runs: Counter[str] = field(default_factory=Counter)
@@ -159,14 +152,17 @@ class Promises:
         for environment in self.world.shape.environments:
             holder = self.books.holder(environment)
             had = self._held.get(environment)
-            if had is not None and (
-                holder is None or had.number != holder.number or holder.standing != "held"
+            if (
+                had is not None
+                and (holder is None or had.number != holder.number or holder.standing != "held")
+                and had.standing == "held"
             ):
-                if had.standing == "held":
-                    how = "taken over" if holder and holder.number != had.number else "given back"
-                    ended = min(now, had.until)
-                    self.lost[environment, had.actor] = (ended, how)
-                    self._clear_spent(environment, had.actor)
+                how = "taken over" if holder and holder.number != had.number else "given back"
+                if how == "taken over" and now < had.until:
+                    how = "broken"
+                ended = min(now, had.until)
+                self.lost[environment, had.actor] = (ended, how)
+                self._clear_spent(environment, had.actor)
             if holder is not None:
                 self._held[environment] = holder
 
@@ -191,7 +187,13 @@ class Promises:
         late = begun - ended - actor.slept_between(ended, begun)
         if begun <= ended and spent <= 2:
             self.counts["in flight when the lease ended"] += 1
-        elif how != "given back" and late <= CALL_S and spent <= 2:
+        elif (
+            how != "given back"
+            and late <= CALL_S
+            and spent <= 2
+            # It cannot know yet that its lease was broken; that its time is over it can.
+            and (how == "broken" or actor.steps.get(change.app, ended) <= ended)
+        ):
             self.counts["inside a call when the lease ended"] += 1
         else:
             self.break_(
@@ -209,10 +211,7 @@ class Promises:
         if formation and method == "PATCH":
             document = json.loads(body)
             app, environment = self._place(formation[1])
-            if formation[2]:
-                updates = [{"type": formation[2], **document}]
-            else:
-                updates = document.get("updates", [])
+            updates = [{"type": formation[2], **document}] if formation[2] else document.get("updates", [])
             parts = dict(self.world.running(app, environment))
             images = [one for one in updates if "docker_image" in one]
             for one in images:
@@ -363,9 +362,15 @@ class Promises:
                 f" {_short(running)} runs",
             )
         ill = self.world.behaviours.get(parts.get("web", "")) == "unhealthy"
-        if ill and self.world.project.apps[app].targets[environment].health:
+        if ill and not self._is_served(app, environment):
+            self.counts["unhealthy, and scaled to nothing"] += 1
+        elif ill and self.world.project.apps[app].targets[environment].health:
             self.break_("P1", f"{app} in {environment} is recorded with a web that answers 500")
         self._judge_dynos(app, environment, record)
+
+    def _is_served(self, app: str, environment: str) -> bool:
+        """Whether its web is scaled to any dyno: else nobody can ask how it is."""
+        return bool(self.world.heroku_app(app, environment)["formation"]["web"]["quantity"])
 
     def _judge_dynos(self, app: str, environment: str, record: Record) -> None:
         if app == SITE:
@@ -395,7 +400,9 @@ class Promises:
         before = {app: dict(self.world.running(app, environment)) for app in self.world.project.apps}
         new = {app: self._in_content(parts) for app, parts in written.releases.items()}
         began = self.commands.get(actor.name, 0.0)
-        promotion = Promotion(written.key, began, trio.current_time(), before, new, (actor.name, self.runs[actor.name]))
+        promotion = Promotion(
+            written.key, began, trio.current_time(), before, new, (actor.name, self.runs[actor.name])
+        )
         self.promotions[written.key] = promotion
         self.counts["promotions"] += 1
         if self.tell:

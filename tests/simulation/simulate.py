@@ -28,11 +28,12 @@ from liftlock.commands.lease import break_lease
 from liftlock.commands.promote import Conditions, plan_promotion, refuse_unless_runnable
 from liftlock.commands.rollback import plan_rollback
 from liftlock.commands.run import Terms, held, run_under_lease
-from liftlock.engine.events import Event
+from liftlock.engine.events import Event, StepStarted, UndoStarted
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Result
 from liftlock.errors import LiftlockError
-from liftlock.planning.plan import Plan
+from liftlock.model import Check
+from liftlock.planning.plan import Plan, StepKind
 from liftlock.polling import _Load
 from liftlock.ports import Adapters
 from liftlock.sandbox.app import Application, create_app
@@ -284,6 +285,7 @@ class Stage:
         started = trio.current_time()
         self.promises.commands[actor.name] = started
         self.promises.runs[actor.name] += 1
+        actor.steps.clear()
         code, what, undo = 1, "", False
         try:
             async with self.opened(actor) as adapters:
@@ -365,6 +367,10 @@ class Stage:
     def _emit(self, actor: Actor) -> Callable[[Event], None]:
         def emit(event: Event) -> None:
             self.promises.hear("an event", repr(event))
+            if isinstance(event, StepStarted) and event.kind == StepKind.RELEASE:
+                actor.steps[event.app] = actor.boottime()
+            elif isinstance(event, UndoStarted):
+                actor.steps.update(dict.fromkeys(event.apps, actor.boottime()))
 
         return emit
 
@@ -378,7 +384,7 @@ class Stage:
         async with open_project(
             self.world.project, clock=actor, environ=environ, transport=self.line(actor)
         ) as adapters:
-            files = [adapters.ledger, getattr(adapters.leases, "_keeper", None)]
+            files: list[Any] = [adapters.ledger, getattr(adapters.leases, "_keeper", None)]
             if self.shape.ledger == "sqlite":
                 for owner in files:
                     if owner is not None:
@@ -416,7 +422,7 @@ class Stage:
                     await self._break(actor, environment)
                 elif deed == "release":
                     image = self.world.images[app, dice.choice([1, 3])]["web"]
-                    updates = [{"type": "web", "docker_image": image}]
+                    updates: list[dict[str, Any]] = [{"type": "web", "docker_image": image}]
                     await client.patch(f"/apps/{name}/formation", json={"updates": updates})
                 elif deed == "scale":
                     updates = [{"type": "web", "quantity": dice.choice([0, 1, 3])}]
@@ -534,6 +540,9 @@ class NoCommits:
     async def commit(self, repository: str, sha: str) -> None:
         return None
 
+    async def checks(self, repository: str, sha: str) -> tuple[Check, ...]:
+        return ()
+
     async def between(self, repository: str, base: str, head: str) -> None:
         return None
 
@@ -581,8 +590,9 @@ class _Ear(logging.Handler):
 def simulate(seed: int) -> Story:
     """Play one seed to its end."""
     random.seed(seed)
-    trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[attr-defined]
-    trio._core._run._r.seed(seed)  # type: ignore[attr-defined]
+    scheduler: Any = trio._core._run  # trio keeps what makes its order repeatable to itself
+    scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
+    scheduler._r.seed(seed)
     _Load.waits = 0
     with tempfile.TemporaryDirectory(prefix="liftlock-simulation-") as folder:
         stage = Stage(seed, Path(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ LASTS_S = 4.0
 
 
 @pytest.fixture(scope="module")
-def cloud(make_cloud: Make, staged) -> Cloud:
+def cloud(make_cloud: Make, staged: Path) -> Cloud:
     return make_cloud(staged)
 
 

@@ -56,9 +56,9 @@ class Weather:
             return ""
         kind = ""
         for outage in self.outages:
-            if outage.vendor == vendor and outage.since <= now <= outage.until:
-                if self.dice.random() < outage.share:
-                    kind = outage.kind
+            is_hit = outage.vendor == vendor and outage.since <= now <= outage.until
+            if is_hit and self.dice.random() < outage.share:
+                kind = outage.kind
         if not kind and only != "refused" and self.dice.random() < self.rate:
             kind = self._any(write=False)
         if not kind and only == "refused" and self.dice.random() < self.rate / 6:
