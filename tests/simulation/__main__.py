@@ -7,6 +7,7 @@ import os
 import sys
 
 from tests.simulation.many import many
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.simulate import simulate
 
 
@@ -16,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--mutant", choices=MUTANTS, help="play a broken engine until it is caught")
     parser.add_argument("--all", action="store_true", help="go on after a broken promise")
     given = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != "0":  # sets are walked through in an order of their own otherwise
@@ -24,11 +26,26 @@ def main() -> int:
             [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
             os.environ | {"PYTHONHASHSEED": "0"},
         )
+    seeds = range(given.first, given.first + given.seeds)
+    if given.mutant:
+        return caught(given.mutant, seeds)
     if given.seed is not None:
         story = simulate(given.seed)
         print(story.told(400))
         return 1 if story.broken else 0
-    return many(range(given.first, given.first + given.seeds), given.jobs, go_on=given.all)
+    return many(seeds, given.jobs, go_on=given.all)
+
+
+def caught(name: str, seeds: range) -> int:
+    """Play a broken engine until the promise that it breaks is seen to be broken."""
+    promise, mutation = MUTANTS[name]
+    with mutation():
+        for seed in seeds:
+            if any(broken.startswith(promise) for broken in simulate(seed).broken):
+                print(f"{name} broke {promise} in seed {seed}")
+                return 0
+    print(f"{name} broke {promise} in none of {len(seeds)} seeds that anybody noticed")
+    return 1
 
 
 if __name__ == "__main__":

@@ -152,18 +152,23 @@ class _both:  # noqa: N801
             each.__exit__(*how)
 
 
+def _promise(mutant: Mutation) -> str:
+    return (mutant.__doc__ or "")[:2]
+
+
+FIRST_SEEDS: dict[Mutation, int] = {
+    barrier_forgets_backups: 1,
+    backups_of_long_ago_count: 2,
+    records_before_verifying: 3,
+    nothing_is_undone: 3,
+    undo_does_not_look: 3,
+    resume_ignores_the_journal: 12,
+    located_by_tag: 1,
+    token_in_a_record: 2,
+}
+"""The seed that was the first to catch each; the search begins there, as stories change with the sandbox."""
+NOT_CAUGHT = (guard_never_refuses, records_are_made_again)
+"""docs/explanation/simulation.md says why; kept for whoever sharpens the judge."""
 MUTANTS: dict[str, tuple[str, Mutation]] = {
-    each.__name__: (each.__doc__[:2] if each.__doc__ else "", each)
-    for each in (
-        barrier_forgets_backups,
-        backups_of_long_ago_count,
-        records_before_verifying,
-        guard_never_refuses,
-        nothing_is_undone,
-        undo_does_not_look,
-        resume_ignores_the_journal,
-        records_are_made_again,
-        located_by_tag,
-        token_in_a_record,
-    )
+    each.__name__: (_promise(each), each) for each in (*FIRST_SEEDS, *NOT_CAUGHT)
 }

@@ -11,9 +11,9 @@ import pytest
 
 from tests.simulation.simulate import simulate
 
-ONCE_BROKEN = (16, 33, 41, 119, 188, 276, 278, 288, 365)
+ONCE_BROKEN = (16, 26, 33, 41, 119, 188, 276, 278, 288, 365)
 """What they found is told in docs/explanation/simulation.md."""
-SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "400"))
+SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "250"))
 
 
 @pytest.mark.promise("P1")
