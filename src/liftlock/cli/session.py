@@ -58,13 +58,21 @@ class Common:
 @asynccontextmanager
 async def opened(project: Project, output: Output) -> AsyncIterator[Adapters]:
     """The project's adapters; a wait for a vendor's limit is shown while it lasts."""
-    from liftlock.engine.events import Waiting, as_document
+    from liftlock.engine.events import Event, Waiting, as_document, as_long_as_heard
     from liftlock.wiring import open_project
 
-    def waiting(vendor: str, seconds: float, why: str) -> None:
+    def show(event: Event) -> None:
+        if not isinstance(event, Waiting):
+            return
         if output.events:
-            output.event(as_document(Waiting(vendor, seconds, why), datetime.now(UTC)))
-        output.line(f"waiting {seconds:.0f} s for {vendor}: {why}", style="yellow")
+            output.event(as_document(event, datetime.now(UTC)))
+        output.line(f"waiting {event.seconds:.0f} s for {event.vendor}: {event.why}", style="yellow")
+
+    # It is called from inside vendors' calls: a closed pipe must not cut a switch off.
+    tell = as_long_as_heard(show)
+
+    def waiting(vendor: str, seconds: float, why: str) -> None:
+        tell(Waiting(vendor, seconds, why))
 
     async with open_project(project, on_wait=waiting) as adapters:
         yield adapters
