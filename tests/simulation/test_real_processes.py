@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ __all__ = ["deployed", "make_cloud", "staged"]  # fixtures, used by their names
 
 pytestmark = pytest.mark.e2e
 
-KILLS = 20
+KILLS = int(os.environ.get("LIFTLOCK_KILLS", "6"))
 AT_ONCE = 8
 LASTS_S = 4.0
 """About how long such a promotion takes, the start of its interpreter included."""
