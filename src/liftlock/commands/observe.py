@@ -9,7 +9,7 @@ failed.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.abc
 
@@ -132,13 +132,15 @@ class _Look:
                 found = _Found(_no_record(source, record))
             elif guess != current.id:
                 found = await self._find(current, origin)
-            if isinstance(found.wanted, Wanted):
-                running_there = await self._confirmed(origin, await there.result(), [found.wanted.release])
-                notes = [*found.wanted.notes, *_failed_in_source(record)]
-                notes += _source_drift(found.wanted, running_there, source)
-                wanted = Wanted(found.wanted.release, current, running_there, tuple(notes))
-                found = _Found(wanted, found.located)
-            return await self._observation(found, here, databases)
+            if not isinstance(found.wanted, Wanted):
+                return await self._observation(found, here, databases)
+            release = found.wanted.release
+            confirmed = Background(tasks, self._confirmed, origin, await there.result(), [release])
+            observed = await self._observation(found, here, databases)
+            running_there = await confirmed.result()
+        notes = [*found.wanted.notes, *_failed_in_source(record)]
+        notes += _source_drift(found.wanted, running_there, source)
+        return replace(observed, wanted=Wanted(release, current, running_there, tuple(notes)))
 
     async def given(self, wanted: Wanted | Missing, source: str) -> AppObservation:
         origin = self._app.targets.get(source) if source else None
