@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from liftlock.cli import plan_view
 from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
 from liftlock.cli.running import overridden, plan_and_run
 from liftlock.cli.session import Common, opened
@@ -56,6 +55,8 @@ async def plan(
     if common.json:
         output.document(plan_document(made))
     else:
+        from liftlock.cli import plan_view  # rich takes its time: `promote` imports it while it waits
+
         plan_view.show_plan(output, project, made, endpoint_notes(project))
         if out is not None:
             how = f" Run exactly this with: liftlock promote --plan {out}"
