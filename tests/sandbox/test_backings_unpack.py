@@ -45,7 +45,7 @@ def test_dots_stop_at_the_root(make: Make, name: str) -> None:
     assert [path.read_bytes() for path in root.rglob("*") if path.is_file()] == [b"new"]
 
 
-@pytest.mark.parametrize("target", ["../folder", "/folder", "../../folder", "../root/../folder"])
+@pytest.mark.parametrize("target", ["../folder", "/folder", "../../folder", "nested/../../folder"])
 def test_links_are_followed_inside_alone(make: Make, target: str, tmp_path: Path) -> None:
     root = make(tarred(member("link", target=target)), tarred(("link/file", b"new")))
     assert not (root / "link").resolve().is_relative_to(tmp_path / "folder")
