@@ -57,6 +57,7 @@ class Upload:
         Raises what ended it after `TRIES` failures without any progress.
         """
         done = failures = 0
+        was_resumed = False
         while True:
             began_at = done
             try:
@@ -72,6 +73,10 @@ class Upload:
                     await self._registry.finish(self._repository, location, self._blob, pieces, left)
                 return
             except VendorError as error:
+                if was_resumed and error.code == "DIGEST_INVALID":
+                    # It was still taking in what it had got when it said how much that was.
+                    location, was_resumed = None, False
+                    continue
                 if not _may_pass(error):
                     raise
                 failures = 1 if done > began_at else failures + 1
@@ -81,6 +86,7 @@ class Upload:
             if await self._registry.has_blob(self._repository, self._blob.digest):
                 return
             location, done = await self._resumed(location)
+            was_resumed = done > 0
 
     async def _resumed(self, location: str | None) -> tuple[str | None, int]:
         """Where to go on, and how much is there; (None, 0) to begin again."""
