@@ -70,14 +70,20 @@ class Output:
             console.width = max(console.width, wanted)
         return wanted <= console.width
 
-    def line(self, text: str = "", style: str = "", *, hang: int | None = None) -> None:
+    def line(self, text: str = "", style: str = "", *, hang: int | None = None, mark: str = "") -> None:
         """A line. On a terminal it is broken between words, and goes on below column `hang`.
 
-        Elsewhere, and without `hang`, it is never broken: what reads it may be a program.
+        Elsewhere, and without `hang`, it is never broken: what reads it may be a program. The style
+        is that of `mark` alone where a line begins with one.
         """
+        from rich.text import Text
+
+        text = mark + text
         if hang is not None and self.console.is_terminal:
             text = "\n".join(_broken(line, self.console.width, hang) for line in text.split("\n"))
-        self.console.print(text, style=style or None, soft_wrap=True)
+        shown = Text(text)
+        shown.stylize(style, 0, len(mark) or len(text))
+        self.console.print(shown, soft_wrap=True)
 
     def aside(self, text: str) -> None:
         """A line for those who asked for more with -v."""

@@ -127,11 +127,10 @@ class _Teller:
         title = TITLES.get(event.kind, event.kind) if event.outcome == "done" else event.kind
         if event.outcome == "cancelled":
             title = f"{event.kind} not finished"
-        said = STAGED.get(event.detail, event.detail) if event.kind == "stage" else event.detail
-        detail = f": {said}" if said else ""
-        self._output.line(
-            f"  {mark} {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)", style=style, hang=17
-        )
+        why = STAGED.get(event.detail, event.detail) if event.kind == "stage" else event.detail
+        detail = f": {why}" if why else ""
+        said = f" {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)"
+        self._output.line(said, style=style, hang=17, mark=f"  {mark}")
 
 
 class _Live:
