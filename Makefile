@@ -14,7 +14,7 @@ PYTEST ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs bench simulate requirements clean installed wheel
+.PHONY: help demo test check format docs site links bench simulate requirements clean installed wheel
 
 ## List the targets
 help:
@@ -43,13 +43,23 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-## Write the generated reference pages anew
+## Write the generated reference pages and diagrams anew
 docs: $(VENV)/.dev $(VENV)/.project
 	$(BIN)/python scripts/reference.py
+	$(BIN)/python scripts/diagrams.py
 
 ## Play promotions with faults, crashes and several people (SEEDS=10000; SEED=123 tells one story again)
 simulate: $(VENV)/.dev $(VENV)/.project
 	PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
+
+## Build the documentation as a site, in build/site; a link that leads nowhere fails
+site: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going -b html -d build/doctrees docs build/site
+	@echo "build/site/index.html"
+
+## Ask every address outside that the documentation links to
+links: $(VENV)/.dev
+	$(BIN)/sphinx-build --quiet -b linkcheck -d build/doctrees docs build/links
 
 ## Measure promotions and the engine, and print the ratios
 bench: $(VENV)/.dev $(VENV)/.project

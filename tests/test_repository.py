@@ -21,6 +21,7 @@ import liftlock
 from liftlock import errors
 
 ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "pictures"
 EXIT_CODES = ROOT / "docs" / "reference" / "exit-codes.md"
 ADRS = ROOT / "docs" / "adr"
 
@@ -123,10 +124,9 @@ def test_every_decision_is_numbered_once_and_listed() -> None:
     assert index.count("](0") == len(pages)
 
 
-def test_generated_pages_are_fresh(tmp_path: Path) -> None:
-    script = ROOT / "scripts" / "reference.py"
-    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
-    kept = EXIT_CODES.parent
+@pytest.mark.parametrize(("script", "kept"), [("reference", EXIT_CODES.parent), ("diagrams", PICTURES)])
+def test_generated_pages_are_fresh(script: str, kept: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(ROOT / "scripts" / f"{script}.py"), str(tmp_path)], check=True)
     stale = [new.name for new in tmp_path.iterdir() if (kept / new.name).read_bytes() != new.read_bytes()]
     assert stale == [], "run `make docs` and commit what changed"
 
