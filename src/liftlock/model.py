@@ -314,6 +314,18 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StepTime:
+    """When a step of a run began, in seconds since the run did, and how many seconds it took."""
+
+    began_s: float
+    took_s: float
+
+    @property
+    def ended_s(self) -> float:
+        return self.began_s + self.took_s
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """A release put into an environment: the ledger's record of it.
 
@@ -336,6 +348,8 @@ class Deployment:
     """The id of the deployment that this one replaced."""
     backups: tuple[Backup, ...] = ()
     """The backups of its databases that its promotion took."""
+    steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
+    """The times of its stage, backup, release and verify steps, as far as its promotion had them."""
     url: str = ""
 
     @property

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from liftlock.model import (
+    EMPTY,
     App,
     Approval,
     Artifacts,
@@ -38,6 +39,7 @@ from liftlock.model import (
     Release,
     Running,
     State,
+    StepTime,
     Target,
 )
 
@@ -357,6 +359,7 @@ class NewDeployment:
     source_deployment: str = ""
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
+    steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
     description: str = ""
 
 

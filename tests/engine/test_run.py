@@ -31,6 +31,7 @@ from liftlock.model import (
     Release,
     Running,
     State,
+    StepTime,
     Target,
     Undo,
 )
@@ -201,6 +202,22 @@ def test_a_release_waits_for_the_slowest_backup() -> None:
     log = world.platform.log
     last_backup = max(i for i, (verb, _) in enumerate(log) if verb == "backup done")
     assert last_backup < min(i for i, (verb, _) in enumerate(log) if verb == "release")
+
+
+def test_every_record_says_how_long_the_steps_of_its_app_took() -> None:
+    world = observatory()
+    world.platform.takes_s = {"stage": 2.0, "backup": 60.0, "release": 20.0, "settle": 30.0}
+    result = world.play()
+    assert result.deployments is not None
+    times = {app: result.deployments[app].steps for app in ("SSO", "ODB", "ITC")}
+    assert times["SSO"] == {
+        "stage": StepTime(0.0, 2.0),
+        "backup": StepTime(0.0, 60.0),
+        "release": StepTime(60.0, 20.0),
+        "verify": StepTime(80.0, 30.0),
+    }
+    assert times["ODB"]["release"].began_s == times["SSO"]["verify"].ended_s
+    assert "backup" not in times["ITC"]
 
 
 @pytest.mark.promise("P4")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from liftlock.model import Kind, Recorded, Release, State
+from liftlock.model import Kind, Recorded, Release, State, StepTime
 from liftlock.ports import Ledger
 from tests.ledgers.worlds import (
     BACKUP,
@@ -136,6 +136,15 @@ async def test_a_record_is_read_as_it_was_written(world: World, app: str) -> Non
     assert (current.promotion, current.kind) == (intent.id, Kind.PROMOTION)
     assert (current.source_environment, current.replaced) == ("dev", "15")
     assert current.backups == (BACKUP,)
+
+
+async def test_a_record_keeps_the_times_of_its_steps(world: World) -> None:
+    intent = await world.ledger.open_intent(new_intent())
+    steps = {"release": StepTime(2.5, 31.25)}
+    made = await world.ledger.record(new_deployment(containers(), intent.id, steps=steps), intent)
+    assert made.steps == steps
+    (found,) = await world.another().deployments("staging", "SSO", 1)
+    assert found.steps == steps
 
 
 async def test_a_record_counts_before_it_is_marked(world: World) -> None:

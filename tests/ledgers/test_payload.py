@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from liftlock import __version__
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import CommitId, Kind, RecordedId, Release, SiteVersion
+from liftlock.model import CommitId, Kind, RecordedId, Release, SiteVersion, StepTime
 from tests.ledgers.worlds import BACKUP, OBSERVATORY, RELEASES, image, new_deployment, new_intent
 
 WEB = "sha256:" + "a" * 64
@@ -72,6 +72,31 @@ def test_an_id_that_nobody_resolved_stays_one_of_unknown_kind() -> None:
     release = Release("SSO", "", {"web": RecordedId(WEB), "worker": image("b")})
     data = read_record(record_payload(new_deployment(release, "99")))
     assert data.artifacts == release.artifacts
+
+
+def test_a_record_says_when_its_steps_began_and_how_long_they_took() -> None:
+    steps = {"stage": StepTime(0.25, 1.5), "release": StepTime(12.0, 40.0625)}
+    payload = record_payload(new_deployment(RELEASES["SSO"], "99", steps=steps))
+    assert payload["liftlock"]["steps"] == {
+        "stage": {"began_s": 0.25, "took_s": 1.5},
+        "release": {"began_s": 12.0, "took_s": 40.062},
+    }
+    read = read_record(payload)
+    assert read.steps["stage"] == steps["stage"]
+    assert read.steps["release"].ended_s == 52.062
+
+
+@pytest.mark.parametrize(
+    "time", [None, 5, {"took_s": 1}, {"began_s": "0", "took_s": 1}, {"began_s": 0, "took_s": -1}, 10**400]
+)
+def test_a_time_that_cannot_be_read_costs_nothing_else(time: Any) -> None:
+    payload = record_payload(new_deployment(RELEASES["SSO"], "99", steps={"stage": StepTime(0.0, 1.0)}))
+    payload["liftlock"]["steps"]["verify"] = time
+    payload["liftlock"]["steps"]["release"] = {"began_s": 0, "took_s": time}
+    data = read_record(payload)
+    assert data.promotion == "99"
+    assert data.artifacts == RELEASES["SSO"].artifacts
+    assert data.steps.keys() - {"release"} == {"stage"}
 
 
 @pytest.mark.parametrize("record", OBSERVATORY["records"], ids=lambda record: record["why"])
@@ -182,7 +207,11 @@ def test_no_payload_is_an_error(payload: Any) -> None:
 
 
 @unhurried
-@given(st.dictionaries(st.sampled_from(["format", "kind", "releases", "before", "site", "backups"]), JSON))
+@given(
+    st.dictionaries(
+        st.sampled_from(["format", "kind", "releases", "before", "site", "backups", "steps"]), JSON
+    )
+)
 def test_no_content_of_our_own_part_is_an_error(ours: dict[str, Any]) -> None:
     for payload in ({"liftlock": ours}, {"liftlock": {"format": 1, "kind": "deploy", **ours}}):
         read_intent(payload)

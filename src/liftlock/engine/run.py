@@ -33,9 +33,10 @@ from liftlock.model import (
     Project,
     Release,
     State,
+    StepTime,
     Target,
 )
-from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind
+from liftlock.planning.plan import TIMED, Action, AppPlan, Plan, Step, StepKind
 from liftlock.ports import (
     Adapters,
     Lease,
@@ -87,6 +88,8 @@ class Run:
         self._switches: dict[str, Switch] = {}
         self._backups: dict[str, Backup] = {b.database: b for b in backups}
         self._deployments: dict[str, Deployment] = {}
+        self._times: dict[str, dict[str, StepTime]] = {}
+        """By app: when its steps that are done began, and how long they took."""
         self._started = 0.0
 
     async def run(self) -> Result:
@@ -133,6 +136,21 @@ class Run:
     # What each step does.
 
     async def _act(self, step: Step, progress: Progress) -> str:
+        began_s = anyio.current_time() - self._started
+        detail = await self._do(step, progress)
+        if step.kind in TIMED:
+            self._time(step, StepTime(began_s, anyio.current_time() - self._started - began_s))
+        return detail
+
+    def _time(self, step: Step, time: StepTime) -> None:
+        """Keep a step's time. Of an app's several databases: from the first one's begin to the last one's end."""
+        times = self._times.setdefault(step.app, {})
+        if (other := times.get(step.kind)) is not None:
+            began_s = min(other.began_s, time.began_s)
+            time = StepTime(began_s, max(other.ended_s, time.ended_s) - began_s)
+        times[step.kind.value] = time
+
+    async def _do(self, step: Step, progress: Progress) -> str:
         match step.kind:
             case StepKind.INTENT:
                 return await self._open_intent()
@@ -255,6 +273,7 @@ class Run:
                 source_deployment=planned.source_deployment.id if planned.source_deployment else "",
                 replaced=planned.replaces.id if planned.replaces else "",
                 backups=tuple(b for b in self._backups.values() if b.app == app),
+                steps=self._times.get(app, {}),
                 description=_origin(plan),
             ),
             self._intent,

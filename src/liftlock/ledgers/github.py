@@ -188,6 +188,7 @@ class GitHubLedger:
             source_environment=data.source_environment,
             replaced=data.replaced,
             backups=data.backups,
+            steps=data.steps,
             url=entry.url,
         )
 

@@ -82,6 +82,7 @@ class Memory:
                 source_environment=new.source_environment,
                 replaced=new.replaced,
                 backups=new.backups,
+                steps=new.steps,
             )
             records.append(deployment)
             made = self._made[intent.id, new.app] = deployment.id

@@ -31,12 +31,15 @@ from liftlock.model import (
     RecordedId,
     Release,
     SiteVersion,
+    StepTime,
 )
 from liftlock.ports import NewDeployment, NewIntent
 
 FORMAT = 1
 IMAGES = "docker_image_shas"
 OURS = "liftlock"
+MOST_S = 1e8
+"""No step takes so many seconds; a number beyond it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class RecordData:
     source_environment: str = ""
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
+    steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,11 @@ def record_payload(new: NewDeployment) -> dict[str, Any]:
         "replaced": new.replaced,
         "backups": [_written_backup(backup) for backup in new.backups],
     }
+    if new.steps:
+        ours["steps"] = {
+            step: {"began_s": round(time.began_s, 3), "took_s": round(time.took_s, 3)}
+            for step, time in new.steps.items()
+        }
     images: dict[str, str] = {}
     for part, artifact in new.release.artifacts.items():
         match artifact:
@@ -233,6 +242,7 @@ def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | N
         source_environment=_text(_mapping(ours.get("source", {})), "environment"),
         replaced=_text(ours, "replaced"),
         backups=tuple(_read_backup(_mapping(one)) for one in _list(ours.get("backups", []))),
+        steps=_read_steps(ours.get("steps")),
     )
     return data, unresolved
 
@@ -309,6 +319,18 @@ def _read_backup(written: Mapping[str, Any]) -> Backup:
         started_at=_time(written, "started"),
         finished_at=_time(written, "finished"),
     )
+
+
+def _read_steps(written: object) -> Mapping[str, StepTime]:
+    """The steps' times. They decide nothing, so one that cannot be read is left out, and no more."""
+    steps: dict[str, StepTime] = {}
+    for step, time in written.items() if isinstance(written, Mapping) else ():
+        match time:
+            case {"began_s": int() | float() as began_s, "took_s": int() | float() as took_s} if (
+                0 <= began_s <= MOST_S and 0 <= took_s <= MOST_S
+            ):
+                steps[str(step)] = StepTime(float(began_s), float(took_s))
+    return steps
 
 
 def _known_format(ours: Mapping[str, Any]) -> None:

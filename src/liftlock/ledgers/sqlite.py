@@ -246,6 +246,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         source_environment=data.source_environment,
         replaced=data.replaced,
         backups=data.backups,
+        steps=data.steps,
     )
 
 

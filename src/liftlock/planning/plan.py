@@ -51,6 +51,8 @@ class StepKind(StrEnum):
     NOTIFY = "notify"
 
 
+TIMED = (StepKind.STAGE, StepKind.BACKUP, StepKind.RELEASE, StepKind.VERIFY)
+"""The steps whose times an app's record keeps: those that take long. The others are requests to the ledger."""
 BARRIERS = frozenset({StepKind.READY, StepKind.NO_RETURN, StepKind.VERIFIED})
 
 
