@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 
-from rich.console import Console
+import pytest
+from rich.table import Table
+from rich.text import Text
 
-from liftlock.cli.output import Output
+from liftlock.cli.output import Output, print_error
 from liftlock.cli.progress import _Teller
-from liftlock.engine.events import StepFinished
+from liftlock.cli.terminal import Terminal
+from liftlock.engine.events import Notice, StepFinished
+from liftlock.errors import LiftlockError
+from liftlock.wording import printable
 
 
 def shown_on_a_terminal(output: Output, width: int = 100) -> io.StringIO:
     """What `output` writes, as a terminal with colours gets it."""
     stream = io.StringIO()
-    console = Console(
+    console = Terminal(
         file=stream, force_terminal=True, color_system="standard", width=width, highlight=False, markup=False
     )
     output._people = console
@@ -35,3 +41,53 @@ def test_a_long_line_goes_on_below_its_text() -> None:
     first, second, *_ = stream.getvalue().splitlines()
     assert first.startswith("\x1b[1;31m  ✗\x1b[0m ODB")
     assert second.startswith(" " * 17)
+
+
+# A title that is set, a screen that is cleared, C1's own CSI, a line that is read backwards, half a character.
+EVIL = "fix\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\ud800\r\n\x00done"
+OBEYED = ("\x1b]", "\x1b[2J", "\x07", "\x9b", "\u202e", "\ud800", "\r", "\x00")
+
+
+def test_what_a_terminal_would_obey_is_spelled_out() -> None:
+    assert printable(EVIL) == (r"fix\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj\ud800\r" + "\n" + r"\x00done")
+    assert printable("Größe: 12 µs → ✓\tand so on\n") == "Größe: 12 µs → ✓\tand so on\n"
+
+
+@pytest.mark.parametrize("way", ["line", "table", "notice", "progress"])
+def test_no_escape_sequence_of_a_vendor_reaches_the_terminal(way: str) -> None:
+    output = Output()
+    stream = shown_on_a_terminal(output)
+    if way == "line":
+        output.line(EVIL, style="green", hang=2)
+    elif way == "table":
+        table = Table.grid()
+        table.add_row(Text(EVIL, style="bold"), EVIL)
+        output.show(table)
+    elif way == "notice":
+        _Teller(output)(Notice(EVIL))
+    else:
+        _Teller(output)(StepFinished("release:ODB", "release", "failed", 1.0, "ODB", EVIL))
+    assert "fix" in stream.getvalue()
+    assert "owned" in stream.getvalue()
+    for sequence in OBEYED:
+        assert sequence not in stream.getvalue()
+
+
+def test_no_escape_sequence_is_in_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(LiftlockError(f"Heroku refused: {EVIL}", hint=EVIL))
+    said = capsys.readouterr().err
+    assert "owned" in said
+    assert not any(sequence in said for sequence in OBEYED)
+
+
+def test_documents_say_the_same_and_hold_nothing_that_a_terminal_obeys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = Output(as_json=True)
+    output.document({"note": EVIL, EVIL: ["é", EVIL]})
+    output.event({"note": EVIL})
+    said = capsys.readouterr().out
+    assert not any(sequence in said for sequence in OBEYED)
+    document, _, event = said.rpartition("\n{")
+    assert json.loads(document) == {"note": EVIL, EVIL: ["é", EVIL]}
+    assert json.loads("{" + event) == {"note": EVIL}

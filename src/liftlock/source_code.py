@@ -24,9 +24,10 @@ import anyio
 import anyio.to_thread
 
 from liftlock.errors import Conflict, LiftlockError, NotFound
-from liftlock.http import Http, field, optional
+from liftlock.http import Http, Trail, field, optional
 from liftlock.model import Between, Check, CheckState, Commit, Relation
 from liftlock.tasks import together
+from liftlock.wording import read_moment
 
 MAX_FILES = 500_000
 MAX_BYTES = 4 * 1024**3
@@ -70,7 +71,7 @@ class LocalGit:
         """What is known of a commit that `has` found, or of "HEAD"."""
         told = await self._told("log", "-1", f"--format={_FORMAT}", sha)
         name, subject, author, date = told.rstrip("\n").split("\0")
-        return Commit(sha=name, subject=subject, author=author, authored_at=datetime.fromisoformat(date))
+        return Commit(sha=name, subject=subject, author=author, authored_at=_time(date))
 
     async def between(self, base: str, head: str) -> Between:
         """What lies between two commits that `has` found. Raises `LiftlockError`."""
@@ -174,9 +175,9 @@ class GitHubCommits:
     async def _all(self, path: str, name: str) -> list[Mapping[str, Any]]:
         """The entries of every page of a listing that GitHub wraps in an object."""
         found: list[Mapping[str, Any]] = []
-        following = f"{path}?per_page=100"
+        following, trail = f"{path}?per_page=100", Trail("github")
         while following:
-            answer = await self._http().request("GET", following)
+            answer = await self._http().request("GET", trail.to(following))
             entries = field(answer.object(), name, list)
             if not all(isinstance(entry, dict) for entry in entries):
                 raise answer.bad(f"lists something that is not an object as {name!r}")
@@ -397,6 +398,6 @@ def _below(name: str, strip: int) -> str:
 
 def _time(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if text else None
+        return read_moment(text) if text else None
     except ValueError:
         return None

@@ -195,6 +195,19 @@ def _is_busy(error: Exception) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+@contextmanager
+def row_read(path: Path, what: str) -> Iterator[None]:
+    """Say where a row stands that holds what liftlock never writes. Raises `LiftlockError` for it."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError) as error:
+        raise LiftlockError(
+            f"{what} in {path} cannot be read: {error}.",
+            hint="Something other than liftlock changed it. Nothing was changed now: mend that row, or restore"
+            " the file from a copy.",
+        ) from error
+
+
 def user_name() -> str:
     """Who runs this, as the operating system has it (not as a variable says it)."""
     import pwd  # only POSIX has it

@@ -1,8 +1,27 @@
-"""Sizes, lengths of time and moments, as people say them."""
+"""Sizes, lengths of time and moments, as people say them and as they are read; what of a text may be shown."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+
+# What a terminal obeys instead of showing it, what turns a line's direction round, and halves of characters.
+_OBEYED = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may be given it: what it would obey is spelled out (`\\x1b`); lines stay lines.
+
+    Commit subjects, log lines and error messages come from elsewhere, and may hold anything.
+    """
+    return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def printable_json(text: str) -> str:
+    """A JSON text that says the same, with nothing in it that a terminal obeys."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def size(size_bytes: int) -> str:
@@ -23,6 +42,19 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def read_moment(text: object) -> datetime:
+    """A moment of an ISO 8601 text with a time zone, in UTC.
+
+    Raises `ValueError` for any other text, and for what is so far off that reckoning with it would fail.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a time has to be a text, not {type(text).__name__}")
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None or not 1970 < time.year < 9000:
+        raise ValueError(f"{text[:40]!r} is no moment: it has no time zone, or lies in no year of ours")
+    return time.astimezone(UTC)
 
 
 def moment(time: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -544,19 +545,24 @@ async def test_a_wrong_token_is_no_account() -> None:
 
 
 async def test_a_record_is_shown_on_githubs_own_page() -> None:
-    ledger = answering(
-        200,
-        [
-            {
-                "id": 7,
-                "sha": COMMITS[0],
-                "task": "deploy:SSO",
-                "environment": "a/b",
-                "created_at": "2026-11-01T12:00:00Z",
-                "url": "https://api.github.com/repos/example/services/deployments/7",
-            }
-        ],
+    entry = {
+        "id": 7,
+        "sha": COMMITS[0],
+        "task": "deploy:SSO",
+        "environment": "a/b",
+        "created_at": "2026-11-01T12:00:00Z",
+        "url": "https://api.github.com/repos/example/services/deployments/7",
+    }
+    own = httpx2.MockTransport(
+        lambda request: httpx2.Response(
+            200, json=[entry] if request.url.params["environment"] == "a/b" else []
+        )
     )
+    project = observatory()
+    sso = project.apps["SSO"]
+    named = replace(sso, records={"staging": replace(sso.records["staging"], environment="a/b")})
+    http = Http("github", "https://api.github.com", transport=own)
+    ledger = GitHubLedger(replace(project, apps={"SSO": named}), Deployments(lambda: http))
     (newest,) = (await ledger.read("staging", ["SSO"]).newest()).values()
     assert newest.url == "https://github.com/example/services/deployments/a%2Fb"
     assert newest.creator == ""

@@ -14,6 +14,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from liftlock.errors import LiftlockError
+from liftlock.wording import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -36,11 +37,11 @@ class Output:
     def console(self) -> Console:
         """For people: standard output, or standard error where that belongs to a machine."""
         if self._people is None:
-            from rich.console import Console
+            from liftlock.cli.terminal import Terminal
 
             stream = sys.stderr if self.as_json or self.events else sys.stdout
             width = None if stream.isatty() or os.environ.get("COLUMNS") else 120
-            self._people = Console(
+            self._people = Terminal(
                 file=stream,
                 no_color=not self._color,
                 color_system="auto" if self._color else None,
@@ -92,12 +93,13 @@ class Output:
 
     def document(self, document: Any) -> None:
         """The one document of `--json`."""
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(printable_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
 
     def event(self, document: Any) -> None:
         """A line of `--events`."""
-        sys.stdout.write(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+        sys.stdout.write(printable_json(text) + "\n")
         sys.stdout.flush()
 
 
@@ -119,7 +121,7 @@ def print_error(error: LiftlockError, *, color: bool = True) -> None:
     """What happened and what to do next, on standard error."""
     bold, dim, end = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if color and _can_color() else ("", "", "")
     sys.stdout.flush()
-    message = f"error: {error.message}"
+    message = printable(f"error: {error.message}")
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
         message = "\n".join(
@@ -127,7 +129,7 @@ def print_error(error: LiftlockError, *, color: bool = True) -> None:
         )
     sys.stderr.write(f"{bold}error:{end}{message.removeprefix('error:')}\n")
     if error.hint:
-        sys.stderr.write(f"{dim}{error.hint}{end}\n")
+        sys.stderr.write(f"{dim}{printable(error.hint)}{end}\n")
 
 
 def _can_color() -> bool:

@@ -19,6 +19,7 @@ from liftlock.planning.observation import Wanted
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 from liftlock.tasks import each
+from liftlock.wording import read_moment
 
 HISTORY = 100
 """How many records of an app, and how many promotions, are looked through."""
@@ -176,14 +177,16 @@ def moment_of(to: str, now: datetime) -> datetime | None:
     """
     try:
         moment = now - timedelta(seconds=duration_s(to))
+    except OverflowError:  # before there were calendars
+        return None
     except ValueError:
         if "-" not in to:
             return None
         try:
             moment = datetime.fromisoformat(to)
+            moment = read_moment((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat())
         except ValueError:
             return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment > now:
         raise UsageError(
             f"{to} lies in the future: nothing has run then.", hint="Choose a time in `history`."

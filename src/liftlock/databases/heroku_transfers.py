@@ -16,6 +16,7 @@ from typing import Any
 from liftlock.errors import BadAnswer
 from liftlock.http import field as required
 from liftlock.http import optional
+from liftlock.wording import read_moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,12 @@ def _time(entry: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text.replace(" +", "+").replace(" UTC", "+00:00"))
+        return read_moment((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat())
     except ValueError as error:
         raise BadAnswer(
-            f"Heroku Postgres names {text!r} as {name!r} of a transfer, which is no time.",
+            f"Heroku Postgres names {text[:40]!r} as {name!r} of a transfer, which is no time.",
             vendor="heroku_data",
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def checksum_told(headers: Mapping[str, str]) -> tuple[str, str]:

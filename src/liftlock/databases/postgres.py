@@ -29,6 +29,7 @@ from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Content, Progress
+from liftlock.wording import read_moment
 
 PIECE = 256 * 1024
 LOOK_S = 2.0
@@ -262,8 +263,8 @@ def _backup(path: Path, database: Database) -> Backup | None:
             app=database.app,
             service=PlainPostgres.name,
             size_bytes=about["size_bytes"],
-            started_at=datetime.fromisoformat(about["started_at"]),
-            finished_at=datetime.fromisoformat(about["finished_at"]),
+            started_at=read_moment(about["started_at"]),
+            finished_at=read_moment(about["finished_at"]),
         )
     except (OSError, KeyError, TypeError, ValueError):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from statistics import median
 from typing import Any
 
@@ -53,7 +52,8 @@ def journaled_backups(intent: Intent, journal: Sequence[Mapping[str, Any]]) -> l
     for entry in journal:
         if entry.get("promotion") != intent.id:
             continue
-        for written in entry.get("backups") or ():
+        listed = entry.get("backups")
+        for written in listed if isinstance(listed, list) else ():
             try:
                 backup = Backup(
                     id=str(written["id"]),
@@ -61,10 +61,10 @@ def journaled_backups(intent: Intent, journal: Sequence[Mapping[str, Any]]) -> l
                     app=str(written["app"]),
                     service=str(written["service"]),
                     size_bytes=int(written["size_bytes"]),
-                    started_at=datetime.fromisoformat(written["started_at"]),
-                    finished_at=datetime.fromisoformat(written["finished_at"]),
+                    started_at=wording.read_moment(written["started_at"]),
+                    finished_at=wording.read_moment(written["finished_at"]),
                 )
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 continue
             found[backup.database] = backup
     return list(found.values())

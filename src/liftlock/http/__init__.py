@@ -7,5 +7,6 @@ from liftlock.http.answers import Answer, Download, field, optional
 from liftlock.http.client import Http
 from liftlock.http.pace import Pace
 from liftlock.http.redaction import redact, safe_address
+from liftlock.http.trail import Trail
 
-__all__ = ["Answer", "Download", "Http", "Pace", "field", "optional", "redact", "safe_address"]
+__all__ = ["Answer", "Download", "Http", "Pace", "Trail", "field", "optional", "redact", "safe_address"]

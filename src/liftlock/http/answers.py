@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from liftlock.http.redaction import redact, safe_address
 T = TypeVar("T")
 
 _MISSING = object()
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _EXCERPT = 120
 _LOOKED_AT = 16 * 1024
 
@@ -73,7 +76,10 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. Raises `BadAnswer` for HTML, broken UTF-8 and anything else."""
         try:
-            return json.loads(self.content.decode(), object_hook=self._payload)
+            text = self.content.decode()
+            if _HALF.search(text):
+                text = _whole(text)
+            return json.loads(text, object_hook=self._payload, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise self.bad(f"is not JSON: {self.excerpt()!r}") from error
 
@@ -146,7 +152,7 @@ def field(payload: Mapping[str, Any], path: str, kind: type[T]) -> T:
     """
     value = _lookup(payload, path)
     if value is _MISSING:
-        raise _bad_field(payload, f"has no {path!r}")
+        raise wrong_field(payload, f"has no {path!r}")
     return _typed(payload, path, value, kind)
 
 
@@ -166,7 +172,7 @@ def _lookup(payload: Mapping[str, Any], path: str) -> Any:
         if value is None:
             return _MISSING
         if not isinstance(value, Mapping):
-            raise _bad_field(payload, f"has {_kind(value)} above {path!r} where an object was expected")
+            raise wrong_field(payload, f"has {_kind(value)} above {path!r} where an object was expected")
         value = value.get(name, _MISSING)
         if value is _MISSING:
             return _MISSING
@@ -174,16 +180,36 @@ def _lookup(payload: Mapping[str, Any], path: str) -> Any:
 
 
 def _typed(payload: Mapping[str, Any], path: str, value: Any, kind: type[T]) -> T:
-    if kind is float and type(value) is int:
-        value = float(value)
+    if kind is float and type(value) in {int, float}:
+        value = _finite(payload, path, value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool and kind is not object):
-        raise _bad_field(
+        raise wrong_field(
             payload, f"has {_kind(value)} as {path!r} where {_NAMES.get(kind, kind)} was expected"
         )
     return value
 
 
-def _bad_field(payload: Mapping[str, Any], what: str) -> BadAnswer:
+def _finite(payload: Mapping[str, Any], path: str, value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise wrong_field(payload, f"has a number without bounds as {path!r}")
+    return number
+
+
+def _whole(text: str) -> str:
+    """JSON in which half a character, which no encoding can carry on, stands as "?"."""
+    return json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace").decode()
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def wrong_field(payload: Mapping[str, Any], what: str) -> BadAnswer:
+    """An error about an object in an answer: "GitHub's answer to GET … (200) `what`"."""
     if isinstance(payload, Payload) and hasattr(payload, "answer"):
         return payload.answer.bad(what)
     return BadAnswer(f"A vendor's answer {what}.", vendor="")

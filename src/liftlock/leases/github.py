@@ -20,12 +20,13 @@ from urllib.parse import quote
 import anyio
 
 from liftlock.errors import AnswerLost, BadAnswer, Conflict, NotFound, Unauthorized, UsageError, VendorFailure
-from liftlock.http import Answer, Http, field
+from liftlock.http import Answer, Http, Trail, field
 from liftlock.http.failures import failure
 from liftlock.leases.numbered import Look, NumberedLeases
 from liftlock.leases.record import FREE, Record, Standing, Written, read_record
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Leases
+from liftlock.wording import read_moment
 
 TAG = "liftlock-lease"
 CALL_S = 15.0
@@ -40,6 +41,7 @@ _TAGGER: Mapping[str, str] = {
     "date": "2000-01-01T00:00:00Z",
 }
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _EXISTS = "Reference already exists"
 _GONE = "Reference does not exist"
 
@@ -84,17 +86,18 @@ class GitHubKeeper:
         answer = await self._request("GET", f"matching-refs/{prefix}")
         now = _date(answer)  # the first page's: what is judged by it was so at that time, or later
         handles: dict[int, str] = {}
+        trail = Trail("github")
         while True:
             for one in answer.array():
                 if not isinstance(one, dict):
                     raise answer.bad("lists something that is not an object")
                 number = field(one, "ref", str).removeprefix(f"refs/{prefix}")
-                if number.isascii() and number.isdigit():
+                if _NUMBER.fullmatch(number):
                     handles[int(number)] = field(one, "object.sha", str)
             following = _NEXT.search(answer.headers.get("link", ""))
             if not following:
                 return Look(now, handles)
-            answer = await self._http().request("GET", following[1], timeout_s=CALL_S)
+            answer = await self._http().request("GET", trail.to(following[1]), timeout_s=CALL_S)
 
     async def read(self, environment: str, number: int, handle: str) -> Written:
         if handle == self._free_sha:
@@ -216,11 +219,9 @@ def _written(answer: Answer, where: str) -> Written:
     tag = answer.object()
     text = field(tag, "tagger.date", str)
     try:
-        at = datetime.fromisoformat(text)
+        at = read_moment(text)
     except ValueError as error:
         raise answer.bad(f"has {text[:40]!r} where a time was expected") from error
-    if at.tzinfo is None:
-        raise answer.bad(f"has a time without a zone: {text[:40]!r}")
     record = read_record(field(tag, "message", str), where)
     return Written(record, field(tag, "tagger.name", str), at, field(tag, "sha", str))
 
@@ -229,9 +230,9 @@ def _date(answer: Answer) -> datetime:
     """GitHub's own time when it answered."""
     try:
         moment = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError as error:
+        return read_moment((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat())
+    except (ValueError, OverflowError) as error:
         raise answer.bad("has no Date header, by which a lease's end is judged") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _message(answer: Answer) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 
 from liftlock.errors import Busy, LeaseLost, LiftlockError
 from liftlock.model import Holding
-from liftlock.wording import moment
+from liftlock.wording import moment, read_moment
 
 FORMAT = 1
+LONGEST_S = 24 * 3600.0
 MARGIN_S = 60.0
 """How long a lease stays its holder's after its time. It covers the way that requests travel, and a
 `Date` header's whole seconds: what the holder may still begin is over before anybody takes over."""
@@ -101,8 +102,8 @@ def read_record(text: str, where: str) -> Record:
             record = Record(
                 standing=Standing(content["standing"]),
                 purpose=str(content.get("purpose", "")),
-                ttl_s=float(content.get("ttl_s", 0.0)),
-                since=_time(content["since"]) if "since" in content else None,
+                ttl_s=_length(content.get("ttl_s", 0.0)),
+                since=read_moment(content["since"]) if "since" in content else None,
                 journal=tuple(entry for entry, _ in written),
                 reason=str(content.get("reason", "")),
                 nonce=str(content.get("nonce", "")),
@@ -127,6 +128,13 @@ def read_record(text: str, where: str) -> Record:
                 "promotion runs, the lease may be removed by hand.",
             )
     return record
+
+
+def _length(value: Any) -> float:
+    """Seconds that a lease may last: more than a day is no lease of ours, and NaN would never end."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_S:
+        raise ValueError(f"{value!r} is no length of time")
+    return float(value)
 
 
 def checked_entry(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -184,10 +192,3 @@ def _chain(journal: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         before = hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
         names.append(before)
     return names
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return time

@@ -24,8 +24,10 @@ from liftlock.errors import (
     VendorError,
     VendorFailure,
 )
-from liftlock.http import Answer, Http, field, optional
+from liftlock.http import Answer, Http, Trail, field, optional
+from liftlock.http.answers import wrong_field
 from liftlock.model import State
+from liftlock.wording import read_moment
 
 PER_PAGE = 100
 MAX_DESCRIPTION = 140
@@ -68,6 +70,9 @@ class Page:
 
     entries: Sequence[Entry]
     next: str
+    environment: str = ""
+    task: str = ""
+    """What it was asked for; "" for all."""
 
 
 Find = Callable[[], Awaitable[Entry | None]]
@@ -90,11 +95,11 @@ class Deployments:
     ) -> Page:
         """The newest deployments of an environment, a task, or both. None when GitHub knows none."""
         params = {"environment": environment or None, "task": task or None, "per_page": size}
-        return await self._page(repository, _path(repository), params)
+        return await self._page(repository, _path(repository), params, environment, task)
 
     async def after(self, repository: str, page: Page) -> Page:
         """The page after that one, which must have a `next`."""
-        return await self._page(repository, page.next, None)
+        return await self._page(repository, page.next, None, page.environment, page.task)
 
     def walk(self, repository: str, environment: str, task: str) -> Walk:
         """All deployments of a task (in an environment), from the newest back."""
@@ -103,13 +108,14 @@ class Deployments:
     async def statuses(self, repository: str, id: int) -> Sequence[Status]:  # noqa: A002 - GitHub's name
         """All statuses of a deployment, newest first."""
         found: list[Status] = []
+        trail = Trail("github")
         answer = await self._http().request("GET", f"{_path(repository)}/{id}/statuses?per_page={PER_PAGE}")
         while True:
             found += [_status(_object(answer, one)) for one in answer.array()]
             following = _next(answer)
             if not following:
                 break
-            answer = await self._http().request("GET", following)
+            answer = await self._http().request("GET", trail.to(following))
         return sorted(found, key=lambda status: (status.created_at, status.id), reverse=True)
 
     async def create(self, repository: str, body: Mapping[str, Any], find: Find) -> Entry:
@@ -202,7 +208,9 @@ class Deployments:
                 return entry
         return None
 
-    async def _page(self, repository: str, path: str, params: Mapping[str, Any] | None) -> Page:
+    async def _page(
+        self, repository: str, path: str, params: Mapping[str, Any] | None, environment: str, task: str
+    ) -> Page:
         try:
             answer = await self._http().request("GET", path, params=params)
         except NotFound as error:
@@ -215,8 +223,15 @@ class Deployments:
                 hint="Check the repository's name, and that the token may read its deployments.",
             ) from error
         entries = [_entry(repository, _object(answer, one)) for one in answer.array()]
+        # Whatever answered without heeding the question must not make another's record ours.
+        asked = environment.casefold(), task
+        if any(
+            (e.environment.casefold() if environment else "", e.task if task else "") != asked
+            for e in entries
+        ):
+            raise answer.bad("lists deployments that were not asked for")
         entries.sort(key=lambda entry: (entry.created_at, entry.id), reverse=True)
-        return Page(entries, _next(answer))
+        return Page(entries, _next(answer), environment, task)
 
 
 class Walk:
@@ -229,6 +244,7 @@ class Walk:
         self._ready: list[Entry] = []
         self._seen: set[int] = set()
         self._complete = False
+        self._trail = Trail("github")
 
     @classmethod
     def from_shared(cls, api: Deployments, page: Page, repository: str, environment: str, task: str) -> Walk:
@@ -254,6 +270,7 @@ class Walk:
             if self._page is None:
                 self._page = await self._api.page(*self._place)
             else:
+                self._trail.to(self._page.next)
                 self._page = await self._api.after(self._place[0], self._page)
             self._add(self._page.entries)
             self._complete = not self._page.next
@@ -335,19 +352,6 @@ def _state(text: str) -> State:
 def _time(payload: Mapping[str, Any], name: str) -> datetime:
     text = field(payload, name, str)
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise _no_time(payload, name, text)
-    return time
-
-
-def _no_time(payload: Mapping[str, Any], name: str, text: str) -> BadAnswer:
-    answer = getattr(payload, "answer", None)
-    what = f"has {text[:40]!r} as {name!r} where a time was expected"
-    return (
-        answer.bad(what)
-        if isinstance(answer, Answer)
-        else BadAnswer(f"GitHub's answer {what}.", vendor="github")
-    )
+        return read_moment(text)
+    except ValueError as error:
+        raise wrong_field(payload, f"has {text[:40]!r} as {name!r} where a time was expected") from error

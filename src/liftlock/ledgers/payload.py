@@ -34,6 +34,7 @@ from liftlock.model import (
     StepTime,
 )
 from liftlock.ports import NewDeployment, NewIntent
+from liftlock.wording import read_moment
 
 FORMAT = 1
 IMAGES = "docker_image_shas"
@@ -345,10 +346,7 @@ def _kind(ours: Mapping[str, Any]) -> Kind:
 
 def _time(payload: Mapping[str, Any], name: str) -> datetime:
     with _malformed_values():
-        time = datetime.fromisoformat(_given(payload, name))
-    if time.tzinfo is None:
-        raise _Malformed(name)
-    return time
+        return read_moment(_given(payload, name))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -18,7 +18,8 @@ from liftlock.ledgers.payload import intent_payload, read_intent, read_record, r
 from liftlock.model import Approval, Deployment, Intent, Recorded, Release, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent
-from liftlock.sqlite_file import SqliteFile, path_of, user_name
+from liftlock.sqlite_file import SqliteFile, path_of, row_read, user_name
+from liftlock.wording import read_moment
 
 # The indexes are named: without statistics SQLite takes a wider one, and reads more with every record.
 _INTENTS = "SELECT * FROM intents WHERE project = ? ORDER BY id DESC LIMIT ?"
@@ -90,7 +91,7 @@ class SqliteLedger:
             row = db.execute(
                 "SELECT * FROM intents WHERE project = ? AND key = ?", (self.project, new.key)
             ).fetchone()
-            return _intent(row)
+            return self.intent(row)
 
         return await self.file.write(write, durable=True)
 
@@ -122,7 +123,7 @@ class SqliteLedger:
                 "SELECT * FROM deployments WHERE project = ? AND promotion = ? AND app = ?",
                 (self.project, intent.id, new.app),
             ).fetchone()
-            return _deployment(row)
+            return self.deployment(row)
 
         return await self.file.write(write, durable=False)
 
@@ -139,11 +140,11 @@ class SqliteLedger:
             rows = await self.file.rows(_INTENTS, (self.project, limit))
         else:
             rows = await self.file.rows(_INTENTS_OF_ENVIRONMENT, (self.project, environment, limit))
-        return [_intent(row) for row in rows]
+        return [self.intent(row) for row in rows]
 
     async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
         rows = await self.file.rows(_HISTORY, (self.project, environment, app, limit))
-        return [_deployment(row) for row in rows]
+        return [self.deployment(row) for row in rows]
 
     async def account(self) -> str:
         await self.file.rows("SELECT 1", ())
@@ -152,11 +153,22 @@ class SqliteLedger:
     async def approve(self, environment: str, plan_digest: str, expires_at: datetime) -> Approval:
         row = (self.project, environment, plan_digest, self._account, self._now(), expires_at.isoformat())
         await self._change(_APPROVE, row, durable=True)
-        return _approval(row[3:])
+        return Approval(self._account, read_moment(row[4]), expires_at)
 
     async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
         rows = await self.file.rows(_APPROVALS, (self.project, environment, plan_digest))
-        return [_approval(tuple(row)) for row in rows]
+        with row_read(self.file.path, f"An approval of {environment}"):
+            return [Approval(_text(who), read_moment(at), read_moment(until)) for who, at, until in rows]
+
+    def intent(self, row: sqlite3.Row) -> Intent:
+        """A row as an intent. Raises `LiftlockError` for one that liftlock did not write."""
+        with row_read(self.file.path, f"Intent {row['id']}"):
+            return _intent(row)
+
+    def deployment(self, row: sqlite3.Row) -> Deployment:
+        """A row as a record. Raises `LiftlockError` for one that liftlock did not write."""
+        with row_read(self.file.path, f"Deployment {row['id']}"):
+            return _deployment(row)
 
     async def _change(self, sql: str, values: Sequence[Any], *, durable: bool) -> None:
         await self.file.write(lambda db: db.execute(sql, values), durable=durable)
@@ -188,14 +200,15 @@ class _SqliteRecords:
 
     async def open_intents(self) -> Sequence[Intent]:
         rows = await self._ledger.file.rows(_OPEN_INTENTS, (self._ledger.project, self._environment))
-        return [_intent(row) for row in rows]
+        return [self._ledger.intent(row) for row in rows]
 
     async def _judge(self, app: str) -> Recorded:
         place = (self._ledger.project, self._environment, app)
         current = await self._ledger.file.rows(_CURRENT, place)
         failed = await self._ledger.file.rows(_SINCE, (*place, current[0]["id"] if current else 0))
         return Recorded(
-            _deployment(current[0]) if current else None, tuple(_deployment(row) for row in failed)
+            self._ledger.deployment(current[0]) if current else None,
+            tuple(self._ledger.deployment(row) for row in failed),
         )
 
 
@@ -208,40 +221,41 @@ def _intent(row: sqlite3.Row) -> Intent:
     return Intent(
         id=str(row["id"]),
         kind=data.kind,
-        environment=row["environment"],
+        environment=_text(row["environment"]),
         source=data.source,
         plan_digest=data.plan_digest,
         releases=data.releases,
-        created_at=datetime.fromisoformat(row["created_at"]),
-        creator=row["creator"],
+        created_at=read_moment(row["created_at"]),
+        creator=_text(row["creator"]),
         state=State(row["state"]),
-        description=row["description"],
+        description=_text(row["description"]),
         replaced=data.replaced,
         before=data.before,
         reverts=data.reverts,
         overrides=data.overrides,
         undo_on_failure=data.undo_on_failure,
-        finished_at=datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None,
+        finished_at=read_moment(row["finished_at"]) if row["finished_at"] else None,
     )
 
 
-def _approval(row: Sequence[str]) -> Approval:
-    account, at, expires_at = row
-    return Approval(account, datetime.fromisoformat(at), datetime.fromisoformat(expires_at))
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"it holds {type(value).__name__} where a text was expected")
+    return value
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     data = read_record(row["payload"])
     return Deployment(
         id=str(row["id"]),
-        app=row["app"],
-        environment=row["environment"],
-        release=Release(row["app"], row["sha"], data.artifacts),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        creator=row["creator"],
+        app=_text(row["app"]),
+        environment=_text(row["environment"]),
+        release=Release(_text(row["app"]), _text(row["sha"]), data.artifacts),
+        created_at=read_moment(row["created_at"]),
+        creator=_text(row["creator"]),
         state=State(row["state"]) if row["state"] else None,
         reached_success=bool(row["reached_success"]),
-        promotion=row["promotion"],
+        promotion=_text(row["promotion"]),
         kind=data.kind,
         source_environment=data.source_environment,
         replaced=data.replaced,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from liftlock.errors import VendorRefusal
-from liftlock.http import Answer, Http, field, optional
+from liftlock.http import Answer, Http, Trail, field, optional
 from liftlock.model import SiteVersion
 from liftlock.plugins import Context
 from liftlock.polling import wait_for
@@ -86,7 +86,7 @@ class Hosting:
 
     async def _files(self, name: str) -> Sequence[tuple[str, str]]:
         files: list[tuple[str, str]] = []
-        page = ""
+        page, trail = "", Trail("firebase")
         while True:
             params: dict[str, Any] = {"pageSize": FILES_PER_PAGE, "pageToken": page or None}
             answer = await self._http.request("GET", f"{VERSION}/{name}/files", params=params)
@@ -94,6 +94,7 @@ class Hosting:
             page = optional(answer.object(), "nextPageToken", str) or ""
             if not page:
                 return files
+            trail.to(page)
 
     async def clone(self, source_version: str, site: str) -> str:
         """Copy a version into a site, not live; the copy's name. A repetition makes another copy."""
