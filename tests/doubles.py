@@ -294,6 +294,9 @@ class NoSourceCode:
     async def commit(self, repository: str, sha: str) -> Commit | None:
         return None
 
+    async def about(self, repository: str, sha: str) -> Commit:
+        return Commit(sha)
+
     async def checks(self, repository: str, sha: str) -> Sequence[Check]:
         raise LiftlockError(f"{repository} has no commit {sha}.")
 

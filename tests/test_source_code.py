@@ -8,15 +8,17 @@ import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import anyio
 import httpx2
 import pytest
 
-from liftlock import source_code
-from liftlock.errors import LiftlockError, NotFound
+from liftlock.errors import LiftlockError, NotFound, Unauthorized
 from liftlock.http import Http
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
-from liftlock.source_code import Commits, GitHubCommits, LocalGit, head, repository_of, unpack, web_address
+from liftlock.source_code import Commits, GitHubCommits, LocalGit, archives, head, repository_of, web_address
+from liftlock.source_code.archives import unpack
+from liftlock.source_code.messages import read_message
 
 pytestmark = pytest.mark.anyio
 
@@ -104,8 +106,8 @@ async def test_a_local_commit_is_told_without_github(checkout: Path) -> None:
     commit = await commits(checkout).commit(REPOSITORY, first)
     assert commit is not None
     assert (commit.sha, commit.subject, commit.author) == (first, "Add the migration", "A. Stronomer")
-    assert commit.authored_at is not None
-    assert commit.authored_at.tzinfo is not None
+    assert commit.committed_at is not None
+    assert commit.committed_at.tzinfo is not None
 
 
 async def test_a_checkout_holds_the_commits_files_and_not_the_work_trees(checkout: Path) -> None:
@@ -156,7 +158,52 @@ async def test_without_git_there_is_still_github(
         await head(tmp_path)
 
 
+# Messages.
+
+
+@pytest.mark.parametrize(
+    ("message", "subject", "pull_request"),
+    [
+        ("Add it", "Add it", None),
+        ("Add it (#12)\n\nbody (#13)", "Add it (#12)", 12),
+        ('Revert "Add it (#12)" (#14)', 'Revert "Add it (#12)" (#14)', 14),
+        ("Mend (#12) in two places", "Mend (#12) in two places", None),
+        ("Merge pull request #7 from team/topic\n\nAdd it\n", "Add it", 7),
+        ("Merge pull request #7 from team/topic", "Merge pull request #7 from team/topic", 7),
+        ("Merge pull request #7 and more", "Merge pull request #7 and more", None),
+        ("", "", None),
+    ],
+)
+def test_a_message_tells_the_pull_request(message: str, subject: str, pull_request: int | None) -> None:
+    assert read_message(message) == (subject, pull_request)
+
+
 # GitHub.
+
+
+async def test_without_github_a_commit_is_told_from_the_checkout(checkout: Path) -> None:
+    git(checkout, "commit", "-q", "--allow-empty", "-m", "Add a third (#12)")
+    here = git(checkout, "rev-parse", "HEAD")
+
+    def refuses() -> Http:
+        raise Unauthorized("There is no token.", vendor="github")
+
+    about = await commits(checkout, refuses).about(REPOSITORY, here)
+    assert (about.sha, about.subject, about.pull_request) == (here, "Add a third (#12)", 12)
+
+
+async def test_what_github_does_not_answer_in_time_is_left_out(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(request: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr("liftlock.source_code.commits.ABOUT_S", 0.5)
+    http = Http("github", BASE, transport=httpx2.MockTransport(never))
+    here = git(checkout, "rev-parse", "HEAD")
+    about = await commits(checkout, lambda: http).about(REPOSITORY, here)
+    assert (about.subject, about.login, about.pull_request) == ("Do another", "", None)
 
 
 async def test_a_commit_that_is_not_at_hand_is_asked_of_github(github: Http, checkout: Path) -> None:
@@ -231,7 +278,7 @@ async def test_an_archive_that_is_broken_or_means_harm_is_refused(tmp_path: Path
 async def test_an_archive_that_would_fill_the_disk_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_code, "MAX_BYTES", 1000)
+    monkeypatch.setattr(archives, "MAX_BYTES", 1000)
     with pytest.raises(LiftlockError, match="more than a checkout may hold"):
         async with commits(tmp_path, archived(tar_of({"top/big": b"0" * 1001}))).checkout(REPOSITORY, FAR):
             pass

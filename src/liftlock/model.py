@@ -14,6 +14,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from liftlock.wording import plain
+
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
@@ -117,12 +119,40 @@ def same_artifacts(one: Artifacts, other: Artifacts) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Commit:
+    """What a reader wants to know of a commit. What somebody wrote is a line of plain text."""
+
+    sha: str
+    subject: str = ""
+    author: str = ""
+    """The author's name, as git has it."""
+    login: str = ""
+    """The author's account; "" where nobody knows one."""
+    committed_at: datetime | None = None
+    pull_request: int | None = None
+    """The number of the pull request that brought it."""
+    parents: tuple[str, ...] = ()
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        # Whoever may commit writes these: they must not reach a terminal as anything but text.
+        for name in ("subject", "author", "login"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+
+    @property
+    def short(self) -> str:
+        return self.sha[:7]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """One app's artifacts, built from one commit."""
 
     app: str
     commit: str
     artifacts: Artifacts
+    about: Commit | None = field(default=None, compare=False)
+    """What was recorded of the commit; it decides nothing."""
 
     @property
     def short_commit(self) -> str:
@@ -464,17 +494,6 @@ class Holding:
     """The fencing token: it grows by one with every lease that is taken."""
     broken: str = ""
     """The reason that somebody gave for breaking it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a reader wants to know of a commit."""
-
-    sha: str
-    subject: str = ""
-    author: str = ""
-    authored_at: datetime | None = None
-    url: str = ""
 
 
 class Relation(StrEnum):

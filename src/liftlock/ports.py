@@ -326,6 +326,11 @@ class SourceCode(Protocol):
         """What is known of a commit; None when it is not found."""
         ...
 
+    async def about(self, repository: str, sha: str) -> Commit:
+        """All that can be told of a commit within a few seconds, its author's account and its pull
+        request among it. Raises nothing: what cannot be told is left out."""
+        ...
+
     async def checks(self, repository: str, sha: str) -> Sequence[Check]:
         """What every check says of a commit, the newest word of each.
 

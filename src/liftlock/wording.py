@@ -57,6 +57,24 @@ def read_moment(text: object) -> datetime:
     return time.astimezone(UTC)
 
 
+def moment_or_none(text: object) -> datetime | None:
+    """As `read_moment`; None for what is no moment."""
+    try:
+        return read_moment(text)
+    except (TypeError, ValueError):
+        return None
+
+
 def moment(time: datetime) -> str:
     """2026-11-22 21:04:05 UTC, wherever its reader is."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def plain(text: str) -> str:
+    """What somebody else wrote as one line, with nothing in it that a terminal obeys."""
+    return printable(" ".join(text.split()))
+
+
+def clipped(text: str, most: int) -> str:
+    """At most so many characters, the last of them an ellipsis where something is missing."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

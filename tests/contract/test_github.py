@@ -71,6 +71,22 @@ async def test_commits_are_read_as_github_describes_them(stage: Stage) -> None:
     await source_code.compare_url("example/services", COMMITS[0], COMMITS[2])
 
 
+async def test_the_pull_request_of_a_commit_is_as_github_describes_it(stage: Stage) -> None:
+    topic, merge = "4" * 40, "5" * 40
+    commits = [
+        {"sha": topic, "parents": [COMMITS[1]], "message": "Try it", "login": "ada"},
+        {"sha": merge, "parents": [COMMITS[2], topic], "message": "Merge it", "login": "grace"},
+    ]
+    await stage.tell("PUT", "/github/example/services/commits", commits)
+    pulls = [{"number": 12, "title": "Change it", "login": "ada", "merge_commit": merge}]
+    await stage.tell("PUT", "/github/example/services/pulls", pulls)
+    source_code = stage.adapters.source_code
+    for sha, number, login in ((merge, 12, "grace"), (topic, 12, "ada"), (COMMITS[2], None, "")):
+        about = await source_code.about("example/services", sha)
+        assert (about.sha, about.pull_request, about.login) == (sha, number, login)
+    assert stage.recorder.seen("github") >= {("GET", f"/repos/example/services/commits/{merge}/pulls")}
+
+
 async def test_checks_and_approvals_are_as_github_describes_them(stage: Stage) -> None:
     checks = [{"name": "test", "conclusion": "success"}, {"name": "lint", "status": "in_progress"}]
     path = f"/_sandbox/github/example/services/checks/{COMMITS[1]}"

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,18 @@ class Shop:
         listed = self.cloud.get("/repos/example/shop/deployments", params={"per_page": 100}).json()
         return [(each["task"], each["sha"]) for each in listed if each["task"].startswith("deploy:")]
 
+    def about(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """(environment, app, what is said of the commit) of every app's deployment, by environment and app."""
+        listed = self.cloud.get("/repos/example/shop/deployments", params={"per_page": 100}).json()
+        ours = [
+            (each["environment"], each["payload"]["liftlock"])
+            for each in listed
+            if each["task"] != "liftlock:promotion"
+        ]
+        return sorted(
+            ((e, told["app"], told["about"]) for e, told in ours), key=lambda t: t[:2], reverse=True
+        )
+
     def tagged(self, repository: str, tag: str) -> str | None:
         """The digest under a tag."""
         accept = {"accept": "application/vnd.docker.distribution.manifest.v2+json"}
@@ -134,6 +147,33 @@ def test_a_deploy_pushes_everywhere_releases_in_dev_and_records(shop: Shop) -> N
         assert shop.tagged(f"shop-{app}-staging/{process}", "latest") is None
     again = shop.run("deploy --yes")
     assert len(shop.records()) == 2, again.stdout
+
+
+def test_records_say_who_made_the_commit_and_by_which_pull_request(shop: Shop) -> None:
+    (commit,) = shop.commits
+    pull = {"number": 12, "title": "Open the shop", "login": "keeper", "merge_commit": commit}
+    shop.cloud.put("/_sandbox/github/example/shop/pulls", json=[pull]).raise_for_status()
+    shop.run("deploy --yes")
+    shop.run("promote dev staging --yes")
+    told = shop.about()
+    assert [(environment, app) for environment, app, _ in told] == [
+        ("staging", "web"),
+        ("staging", "jobs"),
+        ("dev", "web"),
+        ("dev", "jobs"),
+    ]
+    for _, _, about in told:
+        assert about["subject"] == "Change liftlock.toml"
+        assert (about["author"], about["pull_request"]) == ("Shop Team", 12)
+        assert datetime.fromisoformat(about["at"])
+
+
+@pytest.mark.parametrize("fault", [{"action": "status", "status": 404}, {"action": "hang"}], ids=str)
+def test_a_deploy_does_without_what_github_cannot_tell_of_a_commit(shop: Shop, fault: dict[str, Any]) -> None:
+    rule = {"vendor": "github", "method": "GET", "path": "/commits/[0-9a-f]+(/pulls)?$", **fault}
+    shop.cloud.post("/_sandbox/faults", json=rule).raise_for_status()
+    shop.run("deploy --yes")
+    assert {about["subject"] for _, _, about in shop.about()} == {"Change liftlock.toml"}
 
 
 def test_an_older_commit_never_overtakes_a_newer_one(shop: Shop) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from liftlock import __version__
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import CommitId, Kind, RecordedId, Release, SiteVersion, StepTime
+from liftlock.model import Commit, CommitId, Kind, RecordedId, Release, SiteVersion, StepTime
 from tests.ledgers.worlds import BACKUP, OBSERVATORY, RELEASES, image, new_deployment, new_intent
 
 WEB = "sha256:" + "a" * 64
@@ -66,6 +68,66 @@ def test_a_record_survives_the_way_to_json_and_back(app: str) -> None:
         assert data.artifacts == new.release.artifacts
         assert (data.app, data.promotion, data.kind) == (app, "99", Kind.PROMOTION)
         assert (data.source_environment, data.replaced, data.backups) == ("dev", "15", (BACKUP,))
+
+
+ABOUT = Commit(
+    "1" * 40,
+    subject="Show the moon (#12)",
+    author="A. Stronomer",
+    login="astronomer",
+    committed_at=datetime(2026, 11, 1, 9, 30, tzinfo=UTC),
+    pull_request=12,
+)
+
+
+def test_what_is_known_of_a_commit_is_read_as_it_was_written() -> None:
+    release = replace(RELEASES["SSO"], about=ABOUT)
+    payload = json.loads(json.dumps(record_payload(new_deployment(release, "99"))))
+    assert payload["liftlock"]["about"] == {
+        "subject": "Show the moon (#12)",
+        "author": "A. Stronomer",
+        "login": "astronomer",
+        "at": "2026-11-01T09:30:00+00:00",
+        "pull_request": 12,
+    }
+    assert read_record(payload).release("SSO", "1" * 40).about == ABOUT
+
+
+def test_an_intent_tells_each_commit_once() -> None:
+    apps = {name: replace(RELEASES["SSO"], app=name, about=ABOUT) for name in ("SSO", "ITC")}
+    payload = json.loads(json.dumps(intent_payload(new_intent(releases=apps), "observatory")))
+    assert list(payload["liftlock"]["commits"]) == ["1" * 40]
+    assert {r.about for r in read_intent(payload).releases.values()} == {ABOUT}
+
+
+def test_what_is_known_of_a_commit_takes_little_of_a_record() -> None:
+    long = replace(ABOUT, subject="☄" * 5000, author="x" * 5000)
+    written = record_payload(new_deployment(replace(RELEASES["SSO"], about=long), "99"))["liftlock"]["about"]
+    assert len(written["subject"]) == 200
+    assert written["subject"].endswith("☄…")
+    assert len(written["author"]) == 100
+
+
+@pytest.mark.parametrize(
+    "about",
+    [None, "", [], 7, {}, {"subject": 7, "at": "yesterday", "pull_request": "12"}, {"pull_request": True}],
+    ids=str,
+)
+def test_a_record_that_says_nonsense_of_its_commit_still_names_its_artifacts(about: Any) -> None:
+    payload = record_payload(new_deployment(RELEASES["SSO"], "99"))
+    payload["liftlock"]["about"] = about
+    data = read_record(payload)
+    assert data.artifacts == RELEASES["SSO"].artifacts
+    told = data.release("SSO", "1" * 40).about
+    assert told is None or told == Commit("1" * 40)
+
+
+def test_what_others_wrote_of_a_commit_reaches_no_terminal_as_more_than_text() -> None:
+    payload = record_payload(new_deployment(RELEASES["SSO"], "99"))
+    payload["liftlock"]["about"] = {"subject": "\x1b]8;;http://x\x07a\nb\u202ec\ud800", "author": "\x9b31mme"}
+    about = read_record(payload).release("SSO", "1" * 40).about
+    assert about is not None
+    assert (about.subject, about.author) == (r"\x1b]8;;http://x\x07a b\u202ec\ud800", r"\x9b31mme")
 
 
 def test_an_id_that_nobody_resolved_stays_one_of_unknown_kind() -> None:

@@ -32,7 +32,7 @@ from liftlock.engine.events import Event, StepStarted, UndoStarted
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Result
 from liftlock.errors import LiftlockError
-from liftlock.model import Check
+from liftlock.model import Check, Commit
 from liftlock.planning.plan import Plan, StepKind
 from liftlock.polling import _Load
 from liftlock.ports import Adapters
@@ -539,6 +539,9 @@ class NoCommits:
 
     async def commit(self, repository: str, sha: str) -> None:
         return None
+
+    async def about(self, repository: str, sha: str) -> Commit:
+        return Commit(sha)
 
     async def checks(self, repository: str, sha: str) -> tuple[Check, ...]:
         return ()

@@ -10,12 +10,12 @@ from liftlock.commands.inputs import any_matches
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import check_names
 from liftlock.errors import ArtifactMissing, LiftlockError, UsageError, ungrouped
-from liftlock.model import App, Between, Deployment, Kind, Missing, Project, Relation, Release
+from liftlock.model import App, Between, Commit, Deployment, Kind, Missing, Project, Relation, Release
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import Wanted
-from liftlock.planning.plan import Plan
+from liftlock.planning.plan import AppPlan, Plan
 from liftlock.ports import Adapters, BuiltImage, Publication
-from liftlock.tasks import Rendezvous, each
+from liftlock.tasks import Background, Rendezvous, all_at_once, each
 
 Tell = Callable[[str, str], None]
 """Hears (app, what happens)."""
@@ -152,19 +152,34 @@ async def plan_deploy(
             hint=f"Deploy to {first_environment(project)}, then promote.",
         )
     here = apps_here(project, checkout, apps)
-    records = adapters.ledger.read(environment, list(here))
-    refuse_open_intents(environment, await records.open_intents())
-    recorded = await records.recorded()
-    current = {name: record.current for name, record in recorded.items() if record.current is not None}
-    kept = await _kept(adapters, checkout, here, current, tell)
-    published = await push(project, adapters, checkout, apps, tell, kept)
-    wanted = {
-        name: Wanted(release, notes=_notes(name, kept)) if isinstance(release, Release) else release
-        for name, release in published.items()
-    }
-    observation = await Observer(project, adapters, environment).for_releases(wanted)
-    refuse_open_intents(environment, observation.open_intents)
-    return make_plan(project, observation, kind=Kind.DEPLOY, environment=environment, selected=apps)
+    async with all_at_once() as tasks:
+        about = Background(tasks, adapters.source_code.about, checkout.repository, checkout.commit)
+        records = adapters.ledger.read(environment, list(here))
+        refuse_open_intents(environment, await records.open_intents())
+        recorded = await records.recorded()
+        current = {name: record.current for name, record in recorded.items() if record.current is not None}
+        kept = await _kept(adapters, checkout, here, current, tell)
+        published = await push(project, adapters, checkout, apps, tell, kept)
+        wanted = {
+            name: Wanted(release, notes=_notes(name, kept)) if isinstance(release, Release) else release
+            for name, release in published.items()
+        }
+        observation = await Observer(project, adapters, environment).for_releases(wanted)
+        refuse_open_intents(environment, observation.open_intents)
+    plan = make_plan(project, observation, kind=Kind.DEPLOY, environment=environment, selected=apps)
+    return _with_commit(plan, await about.result())
+
+
+def _with_commit(plan: Plan, commit: Commit) -> Plan:
+    """The plan whose releases of that commit say what is known of it. Its digest stays."""
+
+    def told(app: AppPlan) -> AppPlan:
+        release = app.release
+        if release is None or release.commit != commit.sha:
+            return app
+        return replace(app, release=replace(release, about=commit))
+
+    return replace(plan, apps={name: told(app) for name, app in plan.apps.items()})
 
 
 async def _kept(

@@ -183,9 +183,10 @@ class _Look:
 
     async def _find(self, deployment: Deployment, origin: Target) -> _Found:
         try:
-            release = await self._platform.pin(origin, deployment.release)
+            pinned = await self._platform.pin(origin, deployment.release)
         except ArtifactMissing as error:
             return _Found(Missing(error.message, error.hint))
+        release = replace(pinned, about=deployment.release.about)
         notes: tuple[str, ...] = ()
         if release.artifacts.keys() - deployment.release.artifacts.keys():
             named = ", ".join(f"{p} {a.short}" for p, a in release.artifacts.items())

@@ -14,6 +14,7 @@ from liftlock.commands.status import Cell, look_at
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import (
     Artifacts,
+    Commit,
     Deployment,
     Kind,
     Known,
@@ -85,12 +86,13 @@ class _Look:
         if nothing_runs(running):
             return None if current is None else _nothing_to_record(running)
         if cell.drift is Drift.NONE and current is not None and not self._commit:
-            return Wanted(Release(cell.app, current.release.commit, cell.recorded_artifacts))
+            return Wanted(replace(current.release, artifacts=cell.recorded_artifacts))
         if self._commit:
-            return Wanted(Release(cell.app, await self._named_commit(cell.app), running.artifacts))
+            commit = await self._named_commit(cell.app)
+            return Wanted(Release(cell.app, commit.sha, running.artifacts, about=commit))
         return await self._from_records(cell, running)
 
-    async def _named_commit(self, app: str) -> str:
+    async def _named_commit(self, app: str) -> Commit:
         repository = self._project.apps[app].repository
         known = await self._adapters.source_code.commit(repository, self._commit)
         if known is None:
@@ -98,23 +100,22 @@ class _Look:
                 f"There is no commit {self._commit} in {repository or 'the checkout'}.",
                 hint=f"Name the commit that {app} was built from, and push it.",
             )
-        return known.sha
+        return known
 
     async def _from_records(self, cell: Cell, running: Known) -> Wanted | Missing:
         """What runs, at the commit of a record that names it."""
         current = cell.recorded.current
         if current is not None and _is_part_of(running.artifacts, cell.recorded_artifacts):
             note = f"runs a part of what record {current.id} names; the commit is taken from there"
-            release = Release(cell.app, current.release.commit, running.artifacts)
+            release = replace(current.release, artifacts=running.artifacts)
             return Wanted(release, notes=(note,))
         for record in await self._records(cell.app):
             if not _is_the_same_but_its_release_phase(running.artifacts, record.release.artifacts):
                 continue
             artifacts = await self._whole(cell.app, running, record.release)
             where = f"record {record.id} in {record.environment}"
-            return Wanted(
-                Release(cell.app, record.release.commit, artifacts), notes=(f"its commit is that of {where}",)
-            )
+            release = replace(record.release, artifacts=artifacts)
+            return Wanted(release, notes=(f"its commit is that of {where}",))
         parts = ", ".join(f"{part} {artifact.short}" for part, artifact in running.artifacts.items())
         return Missing(
             f"no record names what runs ({parts}), so its commit is not known",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from liftlock.commands.facts import gated
 from liftlock.commands.observe import Observer, refuse_open_intents
@@ -36,11 +37,10 @@ async def replan(
     check_names(project, (saved.source, saved.environment), saved.selected)
     check_names(project, (), (*saved.releases, *saved.unreleased))
     sources = await each(saved.releases, lambda app: adapters.ledger.deployments(saved.source, app, HISTORY))
-    wanted: dict[str, Wanted | Missing] = {
-        app: Wanted(release, _still_good(app, release_id, sources[app], saved))
-        for app, release in saved.releases.items()
-        for release_id in [saved.deployments.get(app, "")]
-    }
+    wanted: dict[str, Wanted | Missing] = {}
+    for app, release in saved.releases.items():
+        pinned = _still_good(app, saved.deployments.get(app, ""), sources[app], saved)
+        wanted[app] = Wanted(replace(release, about=pinned.release.about), pinned)
     wanted |= {app: Missing(why) for app, why in saved.unreleased.items()}
     conditions = conditions or Conditions()
     observation = await Observer(project, adapters, saved.environment).for_releases(wanted, saved.source)

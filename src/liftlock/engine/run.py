@@ -260,13 +260,13 @@ class Run:
         await self._guard.before_change()
         planned, plan = self._app(app), self._plan
         release = self._staged.get(app, planned.release)
-        if release is None or self._intent is None:
+        if release is None or planned.release is None or self._intent is None:
             raise AssertionError(f"{app} is to be recorded before it was released")
         deployment = await self._adapters.ledger.record(
             NewDeployment(
                 app=app,
                 environment=plan.environment,
-                release=release,
+                release=replace(release, about=planned.release.about),
                 promotion=self._intent.id,
                 kind=plan.kind,
                 source_environment=plan.source,

@@ -97,6 +97,13 @@ class Answer:
             raise self.bad(f"is {_kind(value)} where an array was expected")
         return value
 
+    def objects(self) -> list[dict[str, Any]]:
+        """The body as a JSON array of objects. Raises `BadAnswer`."""
+        entries = self.array()
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise self.bad("lists something that is not an object")
+        return entries
+
     def excerpt(self) -> str:
         """The beginning of the body on one line, for an error; without the secrets that are known."""
         # Cleaned before it is cut: half a secret is no longer found.

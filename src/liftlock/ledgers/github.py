@@ -36,7 +36,7 @@ from liftlock.ledgers.payload import (
     read_record,
     record_payload,
 )
-from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, Release, State
+from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent
 from liftlock.tasks import Once, together
@@ -178,7 +178,7 @@ class GitHubLedger:
             id=str(entry.id),
             app=app,
             environment=environment,
-            release=Release(app, entry.sha, data.artifacts),
+            release=data.release(app, entry.sha),
             created_at=entry.created_at,
             creator=entry.creator,
             state=statuses[0].state if statuses else None,

@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from liftlock import __version__
+from liftlock.ledgers.about import read_about, written_about, written_commits
 from liftlock.model import (
     EMPTY,
     Artifact,
@@ -55,6 +56,11 @@ class RecordData:
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
+    about: object = None
+    """What it says of its commit, which its payload does not name."""
+
+    def release(self, app: str, commit: str) -> Release:
+        return Release(app, commit, self.artifacts, read_about(self.about, commit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,8 @@ def record_payload(new: NewDeployment) -> dict[str, Any]:
             step: {"began_s": round(time.began_s, 3), "took_s": round(time.took_s, 3)}
             for step, time in new.steps.items()
         }
+    if about := written_about(new.release.about):
+        ours["about"] = about
     images: dict[str, str] = {}
     for part, artifact in new.release.artifacts.items():
         match artifact:
@@ -148,6 +156,7 @@ def intent_payload(new: NewIntent, project: str) -> dict[str, Any]:
                 app: {"commit": release.commit, "artifacts": _written(release.artifacts)}
                 for app, release in new.releases.items()
             },
+            "commits": written_commits(new.releases.values()),
             "replaced": dict(new.replaced),
             "before": {app: _written(artifacts) for app, artifacts in new.before.items()},
             "reverts": new.reverts,
@@ -164,7 +173,10 @@ def read_intent(payload: object) -> IntentData:
     try:
         ours = _mapping(ours)
         _known_format(ours)
-        releases = {app: _release(app, _mapping(one)) for app, one in _mapping(ours.get("releases")).items()}
+        commits = ours.get("commits", EMPTY)
+        releases = {
+            app: _release(app, _mapping(one), commits) for app, one in _mapping(ours.get("releases")).items()
+        }
         return IntentData(
             key=_text(ours, "key"),
             project=_text(ours, "project"),
@@ -244,6 +256,7 @@ def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | N
         replaced=_text(ours, "replaced"),
         backups=tuple(_read_backup(_mapping(one)) for one in _list(ours.get("backups", []))),
         steps=_read_steps(ours.get("steps")),
+        about=ours.get("about"),
     )
     return data, unresolved
 
@@ -291,8 +304,10 @@ def _read(written: Mapping[str, Any]) -> Artifacts:
     return artifacts
 
 
-def _release(app: str, written: Mapping[str, Any]) -> Release:
-    return Release(app, _text(written, "commit"), _read(_mapping(written.get("artifacts"))))
+def _release(app: str, written: Mapping[str, Any], commits: object) -> Release:
+    commit = _text(written, "commit")
+    told = commits.get(commit) if isinstance(commits, Mapping) else None
+    return Release(app, commit, _read(_mapping(written.get("artifacts"))), read_about(told, commit))
 
 
 def _written_backup(backup: Backup) -> dict[str, Any]:

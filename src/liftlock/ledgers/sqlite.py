@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import Approval, Deployment, Intent, Recorded, Release, State
+from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent
 from liftlock.sqlite_file import SqliteFile, path_of, row_read, user_name
@@ -250,7 +250,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         id=str(row["id"]),
         app=_text(row["app"]),
         environment=_text(row["environment"]),
-        release=Release(_text(row["app"]), _text(row["sha"]), data.artifacts),
+        release=data.release(_text(row["app"]), _text(row["sha"])),
         created_at=read_moment(row["created_at"]),
         creator=_text(row["creator"]),
         state=State(row["state"]) if row["state"] else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from liftlock.model import (
     App,
@@ -93,7 +94,7 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
         )
     notes += wanted.notes
     located = None if isinstance(seen.located, Missing) else seen.located
-    release = located.release if located else wanted.release
+    release = replace(located.release if located else wanted.release, about=wanted.release.about)
     before, asleep = _before(app, seen), _asleep(seen, release)
     action, why = _decide(seen, release)
     if isinstance(seen.located, Missing) and action is not Action.UNCHANGED:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from liftlock.sandbox import github_checks, github_commits, github_deployments, github_git
+from liftlock.sandbox import github_checks, github_commits, github_deployments, github_git, github_pulls
 from liftlock.sandbox.answers import Json, Refusal, body_object, login_of
 from liftlock.sandbox.clock import from_iso, seconds_iso
 from liftlock.sandbox.cloud import Cloud
@@ -79,6 +79,7 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
     return [
         *github_deployments.routes(cloud),
         *github_git.routes(cloud),
+        *github_pulls.routes(cloud),  # before the commits, whose names may hold slashes
         *github_commits.routes(cloud),
         Route("/user", get_user, methods=["GET"]),
         Route("/rate_limit", rate_limit, methods=["GET"]),
@@ -153,6 +154,7 @@ def administration(cloud: Cloud) -> list[BaseRoute]:
 
     return [
         *github_checks.administration(cloud),
+        *github_pulls.administration(cloud),
         Route(base + "/commits", put_commits, methods=["PUT"]),
         Route(base + "/tarballs/{sha}", put_tarball, methods=["PUT"]),
     ]
@@ -170,7 +172,7 @@ def _put_commit(cloud: Cloud, view: Repository, commit: Any) -> None:
     except (TypeError, ValueError) as error:
         raise Refusal(400, {"error": f"{sha}: the date is not ISO 8601: {error}"}) from error
     person = {"name": commit.get("author", "owner"), "email": commit.get("email", "owner@users.invalid")}
-    who = {**person, "date": date}
+    who = {**person, "date": date, **({"login": commit["login"]} if "login" in commit else {})}
     view.put_commit(sha, commit.get("message", ""), EMPTY_TREE, commit.get("parents", []), who, who)
 
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import tarfile
+from collections import Counter
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,6 +21,7 @@ from liftlock.sandbox.github_shapes import address, commit, node_id, page_of, pa
 from liftlock.sandbox.store import Document
 
 COMPARE_PAGE = 250
+COMPARE_FILES = 300
 CONTEXT_STATES = ("error", "failure", "pending", "success")
 
 
@@ -144,6 +146,7 @@ def _comparison(request: Request, here: Repository, base: str, head: str) -> Res
     status = "diverged" if ahead and behind else "ahead" if ahead else "behind" if behind else "identical"
     whole = "page" not in request.query_params and "per_page" not in request.query_params
     shown, headers = (ahead[:COMPARE_PAGE], {}) if whole else page_of(request, ahead)
+    first = request.query_params.get("page", "1") == "1"
     origin = address(request)
     page = f"{origin}/{here.full_name}/compare/{base}...{head}"
     shape = {
@@ -159,9 +162,39 @@ def _comparison(request: Request, here: Repository, base: str, head: str) -> Res
         "behind_by": behind,
         "total_commits": len(ahead),
         "commits": [commit(origin, here, sha) for sha in shown],
-        "files": [],
+        "files": _changed(origin, here, middle, head)[:COMPARE_FILES] if first else [],
     }
     return Json(shape, headers=headers)
+
+
+def _changed(origin: str, here: Repository, base: str, head: str) -> list[Document]:
+    """A "diff entry" for every file that differs, by name; none where a commit was put without its files."""
+    if base == head or not (here.tarballs.get(base) and here.tarballs.get(head)):
+        return []
+    before, after = _files(here, base), _files(here, head)
+    return [
+        _entry(origin, here, head, path, before.get(path), after.get(path))
+        for path in sorted(before.keys() | after.keys())
+        if before.get(path) != after.get(path)
+    ]
+
+
+def _entry(
+    origin: str, here: Repository, head: str, path: str, old: bytes | None, new: bytes | None
+) -> Document:
+    was, now = Counter((old or b"").splitlines()), Counter((new or b"").splitlines())
+    added, removed = (now - was).total(), (was - now).total()
+    return {
+        "sha": git_name("blob", new if new is not None else old or b""),
+        "filename": path,
+        "status": "added" if old is None else "removed" if new is None else "modified",
+        "additions": added,
+        "deletions": removed,
+        "changes": added + removed,
+        "blob_url": f"{origin}/{here.full_name}/blob/{head}/{path}",
+        "raw_url": f"{origin}/{here.full_name}/raw/{head}/{path}",
+        "contents_url": f"{origin}/repos/{here.full_name}/contents/{path}?ref={head}",
+    }
 
 
 def _context(origin: str, here: Repository, sha: str, row: Document) -> Document:

@@ -215,8 +215,8 @@ def git_commit(base: str, repository: Repository, sha: str) -> Document:
         "node_id": node_id("Commit", sha),
         "url": f"{api}/git/commits/{sha}",
         "html_url": f"{page}/{sha}",
-        "author": document["author"],
-        "committer": document["committer"],
+        "author": _person(document["author"]),
+        "committer": _person(document["committer"]),
         "tree": {"url": f"{api}/git/trees/{document['tree']}", "sha": document["tree"]},
         "message": document["message"],
         "parents": [
@@ -240,20 +240,29 @@ def commit(base: str, repository: Repository, sha: str) -> Document:
         "comments_url": f"{api}/commits/{sha}/comments",
         "commit": {
             "url": f"{api}/git/commits/{sha}",
-            "author": document["author"],
-            "committer": document["committer"],
+            "author": _person(document["author"]),
+            "committer": _person(document["committer"]),
             "message": document["message"],
             "tree": {"url": f"{api}/git/trees/{document['tree']}", "sha": document["tree"]},
             "comment_count": 0,
             "verification": UNVERIFIED,
         },
-        "author": None,
-        "committer": None,
+        "author": _account(base, document["author"]),
+        "committer": _account(base, document["committer"]),
         "parents": [
             {"url": f"{api}/commits/{one}", "sha": one, "html_url": f"{page}/{one}"}
             for one in document["parents"]
         ],
     }
+
+
+def _person(stamp: Document) -> Document:
+    return {name: stamp[name] for name in ("name", "email", "date")}
+
+
+def _account(base: str, stamp: Document) -> Document | None:
+    """The account behind an author, where GitHub knows one by the address."""
+    return user(base, stamp["login"]) if "login" in stamp else None
 
 
 def page_of(

@@ -1,0 +1,142 @@
+"""The checkout at hand, asked by git itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, CompletedProcess
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import anyio
+
+from liftlock.errors import LiftlockError
+from liftlock.model import Between, Commit, Relation
+from liftlock.source_code.archives import unpack_archive
+from liftlock.source_code.messages import read_message
+from liftlock.wording import moment_or_none
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ORIGIN = re.compile(r"(?:[^@/\s]+@)?[^:/\s]+:(?P<path>[^:\s]+)")
+_FORMAT = "%H%x00%P%x00%an%x00%cI%x00%B"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a checkout stands."""
+
+    commit: Commit
+    dirty: bool
+    """Whether tracked files differ from the commit, or untracked ones lie about."""
+    repository: str
+    """OWNER/NAME of its `origin`; "" when there is none."""
+
+
+class LocalGit:
+    """The commits whose objects are in the checkout at a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    async def has(self, sha: str) -> bool:
+        """Whether the commit is here, whole."""
+        if not _SHA.fullmatch(sha):
+            return False
+        return (await self._git("cat-file", "-e", f"{sha}^{{commit}}")).returncode == 0
+
+    async def commit(self, sha: str) -> Commit:
+        """What is known of a commit that `has` found, or of "HEAD"."""
+        return _commit(await self._told("log", "-1", f"--format={_FORMAT}", sha))
+
+    async def between(self, base: str, head: str) -> Between:
+        """What lies between two commits that `has` found. Raises `LiftlockError`."""
+        if base == head:
+            return Between(Relation.SAME, ())
+        changed = await self._told("diff", "--name-only", "--no-renames", "-z", base, head)
+        paths = tuple(path for path in changed.split("\0") if path)
+        if await self._is_ancestor(base, head):
+            return Between(Relation.AHEAD, paths)
+        is_behind = await self._is_ancestor(head, base)
+        return Between(Relation.BEHIND if is_behind else Relation.DIVERGED, paths)
+
+    async def is_shallow(self) -> bool:
+        """Whether its history is cut off, as in most CI checkouts: then it cannot tell ancestors."""
+        return (await self._told("rev-parse", "--is-shallow-repository")).strip() != "false"
+
+    async def _is_ancestor(self, base: str, head: str) -> bool:
+        return (await self._git("merge-base", "--is-ancestor", base, head)).returncode == 0
+
+    async def export(self, sha: str, folder: Path) -> None:
+        """Unpack the files of a commit that `has found into an empty folder."""
+        with TemporaryDirectory(prefix="liftlock-") as place:
+            archive = Path(place) / "commit.tar"
+            await self._told("archive", "--format=tar", f"--output={archive}", sha)
+            await unpack_archive(archive, folder, 0, f"The commit {sha[:7]} of {self.root}")
+
+    async def head(self) -> Head:
+        """Where the checkout stands. Raises `LiftlockError` when it is none, or has no commit."""
+        commit = await self.commit("HEAD")
+        dirty = bool(await self._told("status", "--porcelain"))
+        origin = await self._git("remote", "get-url", "origin")
+        repository = repository_of(origin.stdout.decode().strip()) if origin.returncode == 0 else ""
+        return Head(commit, dirty, repository)
+
+    async def _told(self, *arguments: str) -> str:
+        done = await self._git(*arguments)
+        if done.returncode != 0:
+            why = done.stderr.decode(errors="replace").strip().splitlines()
+            raise LiftlockError(
+                f"git {arguments[0]} failed in {self.root}: {why[0] if why else done.returncode}.",
+                hint="Check that the folder is a git checkout with at least one commit.",
+            )
+        return done.stdout.decode(errors="replace")
+
+    async def _git(self, *arguments: str) -> CompletedProcess[bytes]:
+        # Without lazy fetches: a partial clone would go to the network, and ask for a password.
+        quiet = {
+            **os.environ,
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_OPTIONAL_LOCKS": "0",
+        }
+        try:
+            return await anyio.run_process(
+                ["git", "-C", str(self.root), *arguments], check=False, env=quiet, stdin=DEVNULL
+            )
+        except OSError as error:
+            raise LiftlockError(
+                f"git cannot be run: {error.strerror}.", hint="Install git, and check that it is on the PATH."
+            ) from error
+
+
+def _commit(told: str) -> Commit:
+    """A commit as git prints it by `_FORMAT`."""
+    sha, parents, author, date, message = told.split("\0", 4)
+    subject, pull_request = read_message(message)
+    return Commit(
+        sha=sha,
+        subject=subject,
+        author=author,
+        committed_at=moment_or_none(date),
+        pull_request=pull_request,
+        parents=tuple(parents.split()),
+    )
+
+
+async def head(path: Path) -> Head:
+    """Where the checkout at `path` stands, for a deploy of it."""
+    return await LocalGit(path).head()
+
+
+def repository_of(url: str) -> str:
+    """OWNER/NAME in the address of a git remote; "" for a folder or anything else."""
+    try:
+        path = urlsplit(url).path if "://" in url else ""
+    except ValueError:
+        return ""
+    if not path and (match := _ORIGIN.fullmatch(url)):
+        path = match["path"]
+    parts = path.strip("/").removesuffix(".git").split("/")
+    return "/".join(parts) if len(parts) == 2 and all(parts) and not url.startswith("file:") else ""
