@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,6 +41,7 @@ from liftlock.ports import (
 if TYPE_CHECKING:
     import httpx2
 
+    from liftlock.accounts import Accounts, HerokuApp, RecordSeen
     from liftlock.registry.connection import Registry
     from liftlock.registry.distribution import Distribution
 
@@ -142,6 +143,21 @@ async def github_file(repository: str, ref: str, path: str, environ: Mapping[str
         return await GitHubCommits(lambda: http).file(repository, ref, path)
     finally:
         await http.aclose()
+
+
+@asynccontextmanager
+async def open_accounts(
+    environ: Mapping[str, str] = os.environ, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[Accounts]:
+    """The vendors' accounts before there is a project: the variables alone say where they are."""
+    endpoints = {key: environ.get(variable) or default for key, (variable, default) in ENDPOINTS.items()}
+    project = Project("init", "", "github", 0.0, {}, {}, endpoints)
+    clients = _Clients(project, Credentials(environ), SystemClock(), None, transport)
+    try:
+        yield _Accounts(clients)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clients.aclose()
 
 
 def endpoint_notes(project: Project) -> dict[str, list[str]]:
@@ -254,6 +270,38 @@ def _ledger_name(ledger: str) -> str:
             hint='Use ledger = "github" or ledger = "sqlite:///liftlock.db".',
         )
     return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Accounts:
+    """`accounts.Accounts`: each vendor's own reader, with its client."""
+
+    clients: _Clients
+
+    async def repository(self, checkout: Path) -> str:
+        from liftlock.source_code import LocalGit
+
+        return await LocalGit(checkout).repository()
+
+    async def heroku_apps(self) -> Sequence[HerokuApp]:
+        from liftlock.platforms.heroku.account import read_apps
+
+        return await read_apps(self.clients.http("heroku"))
+
+    async def heroku_processes(self, app: str) -> Sequence[str]:
+        from liftlock.platforms.heroku.account import read_processes
+
+        return await read_processes(self.clients.http("heroku"), app)
+
+    async def sites(self, project: str) -> Sequence[str]:
+        from liftlock.platforms.firebase.account import read_sites
+
+        return await read_sites(self.clients.http("firebase"), project)
+
+    async def records(self, repository: str) -> Sequence[RecordSeen]:
+        from liftlock.ledgers.github_names import read_names
+
+        return await read_names(self.clients.http("github"), repository)
 
 
 @dataclass(slots=True)

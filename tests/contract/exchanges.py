@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.contract.schemas import BrokenContractError
 from tests.contract.vendors import unavailable, validate_answer, validate_request, vendor_of
+from tests.sandbox.heroku_client import public
 
 
 @dataclass
@@ -38,7 +39,8 @@ class Exchange:
         except BrokenContractError as error:
             found.append(str(error))
         try:
-            validate_answer(self.vendor, self.method, self.path, self.status, self.answered)
+            answered = public(self.answered) if self.vendor == "heroku" else self.answered
+            validate_answer(self.vendor, self.method, self.path, self.status, answered)
         except BrokenContractError as error:
             found.append(str(error))
         return found

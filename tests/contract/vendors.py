@@ -30,6 +30,8 @@ _PREFIXES = {
     "/account": "heroku",
     "/actions/": "heroku",
     "/addons": "heroku",
+    "/pipelines": "heroku",
+    "/pipeline-couplings": "heroku",
     "/addon-attachments": "heroku",
 }
 

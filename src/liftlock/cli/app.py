@@ -27,6 +27,7 @@ lease = App(
 )
 
 for module, names in {
+    "init": ("init",),
     "look": ("status", "history"),
     "promote": ("plan", "promote"),
     "rollback": ("rollback",),

@@ -41,7 +41,7 @@ from liftlock.sandbox.heroku_ranges import ranged
 from liftlock.sandbox.store import Document
 
 NAME = "heroku"
-PATHS = ("/apps", "/account", "/actions/", "/addons", "/rate-limits")
+PATHS = ("/apps", "/account", "/actions/", "/addons", "/pipeline-couplings", "/pipelines", "/rate-limits")
 OPEN = False
 
 Handler = Callable[[Cloud, Request], Awaitable[Response]]
@@ -96,6 +96,8 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         ("GET", "/account", account),
         ("GET", "/account/rate-limits", rate_limits),
         ("GET", "/apps", list_apps),
+        ("GET", "/pipelines", list_pipelines),
+        ("GET", "/pipeline-couplings", list_couplings),
     ]
     methods: dict[str, dict[str, Handler]] = {}
     for method, path, handler in table:
@@ -121,7 +123,21 @@ def _app(cloud: Cloud, request: Request) -> Document:
 
 
 async def list_apps(cloud: Cloud, request: Request) -> Response:
-    return Json([payloads.app_payload(cloud, app) for app in apps(cloud).values()])
+    chosen, status, headers = ranged(request.headers.get("range", "id .."), list(apps(cloud).values()))
+    return Json([payloads.app_payload(cloud, app) for app in chosen], status, headers)
+
+
+async def list_pipelines(cloud: Cloud, request: Request) -> Response:
+    named = dict.fromkeys(app["pipeline"] for app in apps(cloud).values() if app.get("pipeline"))
+    rows = [payloads.pipeline_payload(name) for name in named]
+    chosen, status, headers = ranged(request.headers.get("range", "id .."), rows)
+    return Json(chosen, status, headers)
+
+
+async def list_couplings(cloud: Cloud, request: Request) -> Response:
+    rows = [payloads.coupling_payload(app) for app in apps(cloud).values() if app.get("pipeline")]
+    chosen, status, headers = ranged(request.headers.get("range", "id .."), rows)
+    return Json(chosen, status, headers)
 
 
 async def one_app(cloud: Cloud, request: Request) -> Response:

@@ -73,7 +73,8 @@ async def create_app(cloud: Cloud, wish: dict[str, Any]) -> Document:
     """The app of that name, made when it is absent.
 
     `wish`: `name`; and optionally `database` (bool), `config_vars`, and `formation` ({type: quantity}:
-    how its process types are scaled once they have an image; without it Heroku gives web 1, others 0).
+    how its process types are scaled once they have an image; without it Heroku gives web 1, others 0),
+    and `pipeline` with `stage` ("development", "staging" or "production").
     """
     name = wish["name"]
     if not isinstance(name, str) or not NAME.fullmatch(name):
@@ -82,6 +83,9 @@ async def create_app(cloud: Cloud, wish: dict[str, Any]) -> Document:
     if app is None:
         app = _new_app(cloud, name, wish)
         _add_release(cloud, app, "owner", "Initial release", {}, wish.get("config_vars") or {})
+    if wish.get("pipeline"):
+        app |= {"pipeline": wish["pipeline"], "stage": wish["stage"]}
+        apps(cloud).put(name, app)
     if wish.get("formation"):
         app["scale"].update(wish["formation"])
         apps(cloud).put(name, app)

@@ -67,6 +67,30 @@ def app_payload(cloud: Cloud, app: Document) -> dict[str, Any]:
     }
 
 
+def pipeline_payload(name: str) -> dict[str, Any]:
+    """A pipeline has no document of its own: its apps name it."""
+    return {
+        "created_at": "2026-01-01T00:00:00Z",
+        "id": fixed_id("pipeline", name),
+        "name": name,
+        "owner": {"id": fixed_id("account", "owner"), "type": "user"},
+        "updated_at": "2026-01-01T00:00:00Z",
+        "generation": {"id": fixed_id("generation", "cedar"), "name": "cedar"},
+    }
+
+
+def coupling_payload(app: Document) -> dict[str, Any]:
+    """An app's place in its pipeline."""
+    return {
+        "app": {"id": app["id"]},
+        "created_at": app["created_at"],
+        "id": fixed_id("coupling", app["id"]),
+        "pipeline": {"id": fixed_id("pipeline", app["pipeline"])},
+        "stage": app["stage"],
+        "updated_at": app["updated_at"],
+    }
+
+
 def formation_payload(
     app: Document, type_: str, entry: Document, *, images: bool, wanted: str | None = None
 ) -> dict[str, Any]:

@@ -79,9 +79,12 @@ class LocalGit:
         """Where the checkout stands. Raises `LiftlockError` when it is none, or has no commit."""
         commit = await self.commit("HEAD")
         dirty = bool(await self._told("status", "--porcelain"))
+        return Head(commit, dirty, await self.repository())
+
+    async def repository(self) -> str:
+        """OWNER/NAME of the remote `origin`; "" without one, and outside a checkout."""
         origin = await self._git("remote", "get-url", "origin")
-        repository = repository_of(origin.stdout.decode().strip()) if origin.returncode == 0 else ""
-        return Head(commit, dirty, repository)
+        return repository_of(origin.stdout.decode().strip()) if origin.returncode == 0 else ""
 
     async def _told(self, *arguments: str) -> str:
         done = await self._git(*arguments)
