@@ -399,6 +399,13 @@ class EnvironmentRecords(Protocol):
         but for an app whose newest records failed."""
         ...
 
+    async def earlier(self) -> Mapping[str, Sequence[Deployment]]:
+        """By app, the records that the look for the newest ones showed with them, newest first.
+
+        No round trip beyond that of `newest`. Their states are not known.
+        """
+        ...
+
     async def open_intents(self) -> Sequence[Intent]:
         """The promotions that stand open in this environment, newest first."""
         ...

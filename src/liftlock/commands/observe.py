@@ -80,6 +80,7 @@ class Observer:
             at=self._adapters.clock.now(),
             apps={app.app: app for app in apps},
             open_intents=tuple(await here.open_intents.result()),
+            earlier=await here.earlier.result(),
         )
 
 
@@ -93,6 +94,7 @@ class _Here:
         self.environment = environment
         self.recorded = Background(tasks, records.recorded)
         self.open_intents = Background(tasks, records.open_intents)
+        self.earlier = Background(tasks, records.earlier)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,11 @@ from liftlock.model import EMPTY
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run begins. `steps` is the number of steps that do work (barriers not counted)."""
+    """A run begins. `steps` is the number of steps that do work (barriers not counted).
+
+    `expected_s` says how long it should take, as far as that is known: at least so long, unless
+    `expected_is_whole`.
+    """
 
     run: str
     kind: str
@@ -25,13 +29,18 @@ class RunStarted:
     plan_digest: str
     apps: tuple[str, ...]
     steps: int
+    expected_s: float | None = None
+    expected_is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
+    """A step begins; `expected_s` says how long it should take, where that is known."""
+
     step: str
     kind: str
     app: str = ""
+    expected_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

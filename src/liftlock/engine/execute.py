@@ -171,7 +171,7 @@ class _Executor:
     async def _perform(self, step: Step) -> None:
         started = anyio.current_time()
         self._execution.outcomes[step.id] = Outcome.CANCELLED
-        self._emit(StepStarted(step.id, step.kind, step.app))
+        self._emit(StepStarted(step.id, step.kind, step.app, step.expected_s))
         detail = ""
         outcome = Outcome.CANCELLED
         try:

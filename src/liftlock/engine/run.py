@@ -36,6 +36,7 @@ from liftlock.model import (
     StepTime,
     Target,
 )
+from liftlock.planning.estimates import expected_time
 from liftlock.planning.plan import TIMED, Action, AppPlan, Plan, Step, StepKind
 from liftlock.ports import (
     Adapters,
@@ -97,6 +98,7 @@ class Run:
         self._started = anyio.current_time()
         plan = self._plan
         apps = tuple(a.app for a in plan.changes)
+        expected = expected_time(plan.steps)
         self._emit(
             RunStarted(
                 self._key,
@@ -106,6 +108,8 @@ class Run:
                 plan.digest,
                 apps,
                 working_steps(plan.steps),
+                expected.seconds if expected else None,
+                expected is not None and expected.is_whole,
             )
         )
         async with all_at_once() as tasks:

@@ -49,6 +49,8 @@ NEWEST_INTENTS = 3
 """How many intents of an environment are asked whether they stand open. One stands open at most,
 for a promotion begins only where none does; the others are for races that were lost."""
 MOST_AT_ONCE = 16
+MOST_SHOWN = 20
+"""How many of an app's entries on a page are read for how long its steps took."""
 
 
 class GitHubLedger:
@@ -325,13 +327,19 @@ class _GitHubRecords:
 
     async def newest(self) -> Mapping[str, Deployment]:
         return {
-            app: self._ledger.deployment(app, self._environment, entry)
-            for app, (entry, _) in (await self._histories()).items()
-            if entry is not None
+            app: self._ledger.deployment(app, self._environment, shown[0])
+            for app, (shown, _) in (await self._histories()).items()
+            if shown
         }
 
     async def recorded(self) -> Mapping[str, Recorded]:
         return await self._judged()
+
+    async def earlier(self) -> Mapping[str, Sequence[Deployment]]:
+        return {
+            app: [self._ledger.deployment(app, self._environment, entry) for entry in shown]
+            for app, (shown, _) in (await self._histories()).items()
+        }
 
     async def open_intents(self) -> Sequence[Intent]:
         return await self._open()
@@ -349,17 +357,17 @@ class _GitHubRecords:
     def _intents_place(self) -> tuple[str, str]:
         return self._ledger.project.repository, self._ledger.github_name(self._environment)
 
-    async def _gather(self) -> Mapping[str, tuple[Entry | None, Walk]]:
-        """Each app's newest entry, and the way back from it.
+    async def _gather(self) -> Mapping[str, tuple[Sequence[Entry], Walk]]:
+        """Each app's newest entry with those that were shown beside it, and the way back from it.
 
         One that is not on the page that it shares with others is asked for by its task.
         """
         pages = await self._listings()
 
-        async def history(name: RecordName) -> tuple[Entry | None, Walk]:
+        async def history(name: RecordName) -> tuple[Sequence[Entry], Walk]:
             place = name.repository, name.environment
             walk = Walk.from_shared(self._api, pages[place], *place, name.task)
-            return await walk.newest(), walk
+            return await walk.shown(MOST_SHOWN), walk
 
         histories = await together(*[partial(history, name) for name in self._names.values()])
         return dict(zip(self._names, histories, strict=True))

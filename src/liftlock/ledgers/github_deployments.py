@@ -254,10 +254,10 @@ class Walk:
         walk._complete = not page.next
         return walk
 
-    async def newest(self) -> Entry | None:
-        """The newest one; it stays to be taken."""
+    async def shown(self, most: int) -> Sequence[Entry]:
+        """The newest one, and those that came on the same page; they stay to be taken."""
         await self._fetch(1)
-        return self._ready[0] if self._ready else None
+        return self._ready[:most]
 
     async def take(self, count: int) -> Sequence[Entry]:
         """The next `count` ones; fewer at the end."""

@@ -10,6 +10,9 @@ from datetime import datetime
 from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent
 
+SHOWN = 20
+"""How many of an app's newest records are shown beside the newest one."""
+
 
 class Memory:
     """`ports.Ledger` without a disk or a vendor. Test worlds are made with `put`."""
@@ -138,6 +141,9 @@ class _MemoryRecords:
                 for app in self._apps
             }
         return self._judged
+
+    async def earlier(self) -> Mapping[str, Sequence[Deployment]]:
+        return {app: await self._ledger.deployments(self._environment, app, SHOWN) for app in self._apps}
 
     async def open_intents(self) -> Sequence[Intent]:
         return [i for i in await self._ledger.intents(self._environment, 1 << 30) if i.is_open]

@@ -51,6 +51,8 @@ _APPROVALS = """
     SELECT account, at, expires_at FROM approvals
     WHERE project = ? AND environment = ? AND plan = ? ORDER BY id DESC
 """
+SHOWN = 20
+"""How many of an app's newest records are shown beside the newest one."""
 
 
 class SqliteLedger:
@@ -197,6 +199,9 @@ class _SqliteRecords:
         if self._recorded is None:
             self._recorded = {app: await self._judge(app) for app in self._apps}
         return self._recorded
+
+    async def earlier(self) -> Mapping[str, Sequence[Deployment]]:
+        return {app: await self._ledger.deployments(self._environment, app, SHOWN) for app in self._apps}
 
     async def open_intents(self) -> Sequence[Intent]:
         rows = await self._ledger.file.rows(_OPEN_INTENTS, (self._ledger.project, self._environment))

@@ -12,6 +12,7 @@ from typing import Any
 
 from liftlock.errors import UsageError
 from liftlock.model import Kind, Known, Release, Running
+from liftlock.planning.estimates import Expected, expected_time
 from liftlock.planning.plan import (
     AppPlan,
     Plan,
@@ -40,11 +41,29 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "backups": [{"app": d.app, "database": d.id, "service": d.service} for d in plan.databases],
         "gates": [_verdict_document(v) for v in plan.verdicts],
         "notes": list(plan.notes),
+        "expected": expected_document(expected_time(plan.steps)),
         "steps": [
-            {"id": s.id, "kind": s.kind.value, "app": s.app or None, "needs": list(s.needs)}
+            {
+                "id": s.id,
+                "kind": s.kind.value,
+                "app": s.app or None,
+                "needs": list(s.needs),
+                "expected_s": _rounded(s.expected_s),
+            }
             for s in plan.steps
         ],
     }
+
+
+def expected_document(expected: Expected | None) -> dict[str, Any] | None:
+    """How long a plan should take; None when nothing is known."""
+    if expected is None:
+        return None
+    return {"seconds": _rounded(expected.seconds), "is_whole": expected.is_whole}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _app_document(app: AppPlan) -> dict[str, Any]:

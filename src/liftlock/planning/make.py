@@ -20,6 +20,7 @@ from liftlock.model import (
     same_artifacts,
 )
 from liftlock.planning import gates
+from liftlock.planning.estimates import with_estimates
 from liftlock.planning.observation import AppObservation, Observation, Wanted
 from liftlock.planning.order import descendants, predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind, plan_digest
@@ -52,7 +53,7 @@ def make_plan(
         for name, seen in observation.apps.items()
     }
     databases = tuple(d for d in _databases(project, observation, apps) if d.id not in backed_up)
-    steps = _steps(project, apps, databases, kind)
+    steps = with_estimates(_steps(project, apps, databases, kind), observation.earlier, kind)
     plan = Plan(
         kind=kind,
         project=project.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -57,6 +57,8 @@ class Observation:
     at: datetime
     apps: Mapping[str, AppObservation]
     open_intents: tuple[Intent, ...] = ()
+    earlier: Mapping[str, Sequence[Deployment]] = field(default_factory=lambda: EMPTY)
+    """By app, its newest records there, newest first: how long its steps took before."""
     undeployed: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 

@@ -66,6 +66,8 @@ class Step:
     app: str = ""
     lane: str = ""
     """Whose limit of concurrent steps it counts against: a platform's, the ledger's, …"""
+    expected_s: float | None = field(default=None, compare=False)
+    """How many seconds it should take; None when that is not known (see `planning.estimates`)."""
 
 
 class Action(StrEnum):
