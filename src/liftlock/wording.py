@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 # What a terminal obeys instead of showing it, what turns a line's direction round, and halves of characters.
@@ -63,6 +64,11 @@ def moment_or_none(text: object) -> datetime | None:
         return read_moment(text)
     except (TypeError, ValueError):
         return None
+
+
+def listed(names: Sequence[str]) -> str:
+    """SSO; SSO and ITC; SSO, ITC and ODB."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def moment(time: datetime) -> str:

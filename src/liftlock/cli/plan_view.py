@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.padding import Padding
@@ -17,8 +17,9 @@ from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
 from liftlock.model import Intent, Kind, Known, Project
+from liftlock.planning.estimates import expected_time
 from liftlock.planning.order import predecessors
-from liftlock.planning.plan import Action, AppPlan, Plan
+from liftlock.planning.plan import TIMED, Action, AppPlan, Plan, StepKind
 
 _STAMP = re.compile(r"^( +)\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)[.\d]*Z ", re.MULTILINE)
 STYLES = {
@@ -54,6 +55,8 @@ def show_plan(output: Output, project: Project, plan: Plan, endpoint_notes: Mapp
     for title, lines in (
         ("First", _first(plan)),
         ("Then", _order(project, plan)),
+        ("Time", _time(plan)),
+        ("Undo", _undo(plan)),
         ("Gates", _gates(plan, verbose=output.verbose)),
         ("Notes", _all_notes(plan)),
     ):
@@ -112,7 +115,8 @@ def _first(plan: Plan) -> list[str]:
         return []
     lines = []
     if plan.databases:
-        lines.append(f"back up {', '.join(sorted({d.app for d in plan.databases}))}")
+        apps = sorted({d.app for d in plan.databases})
+        lines.append(f"back up {', '.join(_timed(plan, app, StepKind.BACKUP) for app in apps)}")
     places: dict[str, list[str]] = {}
     for app in plan.releases:
         for place in set(app.located.where.values()) if app.located else ():
@@ -125,7 +129,7 @@ def _first(plan: Plan) -> list[str]:
         "unproved": "unproved: could not be looked at",
     }
     lines += [f"{words.get(place, place)}: {', '.join(apps)}" for place, apps in sorted(places.items())]
-    lines.append("nothing is switched before all of this has succeeded")
+    lines.append("all of this at once; nothing is switched before all of it has succeeded")
     return lines
 
 
@@ -136,14 +140,69 @@ def _order(project: Project, plan: Plan) -> list[str]:
     last = {a.app for a in plan.releases if not a.reversible}
     lines, done = [], set[str]()
     waves = _waves({a: n for a, n in needs.items() if a not in last}, done)
-    lines += [f"switch and verify {', '.join(wave)}" for wave in waves]
+    lines += [_switches(plan, wave, needs) for wave in waves]
     if last:
         late = _waves({a: n for a, n in needs.items() if a not in done}, done)
         first_wave = [a for wave in late[:1] for a in wave]
         lines.append(f"point of no return: {', '.join(first_wave)} cannot be taken back")
-        lines += [f"switch and verify {', '.join(wave)}" for wave in late]
+        lines += [_switches(plan, wave, needs) for wave in late]
     if plan.changes:
         lines.append(f"record {', '.join(a.app for a in plan.changes)}, once all are healthy")
+    return lines
+
+
+def _switches(plan: Plan, wave: Sequence[str], needs: Mapping[str, tuple[str, ...]]) -> str:
+    """One wave's apps, each with what it waits for and how long it should take."""
+    said = []
+    for app in wave:
+        after = f" after {wording.listed(needs[app])}" if needs[app] else ""
+        said.append(_timed(plan, app, StepKind.RELEASE, StepKind.VERIFY, after=after))
+    return f"switch and verify{', at once:' if len(wave) > 1 else ''} {', '.join(said)}"
+
+
+def _timed(plan: Plan, app: str, *kinds: StepKind, after: str = "") -> str:
+    """An app, with how long these steps of it should take one after the other, where that is known."""
+    times = [step.expected_s for step in plan.steps if step.app == app and step.kind in kinds]
+    known = [seconds for seconds in times if seconds is not None]
+    if not known or len(known) < len(times):
+        return f"{app}{after}"
+    longest = max(known) if kinds == (StepKind.BACKUP,) else sum(known)  # its databases' go at once
+    return f"{app}{after} ({wording.duration(longest)})"
+
+
+def _time(plan: Plan) -> list[str]:
+    """How long it should take, and how that is known."""
+    if not plan.releases:
+        return []
+    expected = expected_time(plan.steps)
+    if expected is None:
+        return [f"unknown: no record in {plan.environment} says yet how long its steps took"]
+    said = wording.duration(expected.seconds)
+    if expected.is_whole:
+        return [f"about {said}, by what the last records in {plan.environment} took"]
+    lacking = {s.app for s in plan.steps if s.kind in TIMED and s.expected_s is None}
+    apps = [app.app for app in plan.releases if app.app in lacking]
+    return [f"at least {said}; what is not known yet: {', '.join(apps)}"]
+
+
+def _undo(plan: Plan) -> list[str]:
+    """What would become of each app if a switch or a verification failed."""
+    back, emptied, stay = [], [], []
+    for app in plan.releases:
+        if not app.reversible:
+            why = "its database's schema does not go back" if app.has_release_phase else "it has no undo"
+            stay.append(f"{app.app} ({why if app.before is not None else 'what runs is not known'})")
+        elif app.before is not None and app.before.artifacts:
+            back.append(app.app + (f" ({app.before.marker})" if app.before.marker else ""))
+        else:
+            emptied.append(app.app)
+    lines = []
+    if back:
+        lines.append(f"if it fails, last switched first, back to what runs now: {', '.join(back)}")
+    if emptied:
+        lines.append(f"if it fails, taken out again, since nothing ran before: {', '.join(emptied)}")
+    if stay:
+        lines.append(f"cannot be taken back: {', '.join(stay)}")
     return lines
 
 
