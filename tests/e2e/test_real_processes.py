@@ -58,6 +58,7 @@ def test_the_main_path_with_everything_that_may_go_wrong(real: Cloud) -> None:
     assert version(real, "ODB", "staging") == "4.4.0"
     assert real.runs("staging") == real.runs("dev")
     assert len(real.backups("ODB", "staging")) == 2
+    assert "can be restored on the embedded PostgreSQL" in real.run("backups verify staging ODB b002").said
     told = proofs.backup_is_restorable(real.sandbox, heroku("ODB", "staging"))
     for name in ("observations", "programs", "schema_migrations"):
         assert name in told
