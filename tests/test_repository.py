@@ -68,7 +68,7 @@ def test_no_file_names_a_place_of_one_machine_or_a_package_index() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["base.txt", "build.txt", "full.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["base.txt", "action.txt", "build.txt", "full.txt", "dev.txt"])
 def test_requirements_are_pinned_and_hashed_and_say_nothing_else(name: str) -> None:
     lines = (ROOT / "requirements" / name).read_text().replace("\\\n", " ").splitlines()
     wrong = [
@@ -82,7 +82,7 @@ def test_requirements_are_pinned_and_hashed_and_say_nothing_else(name: str) -> N
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", ["base", "full", "build"])
+@pytest.mark.parametrize("name", ["base", "action", "full", "build"])
 def test_what_users_get_is_tested_in_the_versions_that_developers_have(name: str) -> None:
     def pins(file: str) -> dict[str, str]:
         text = (ROOT / "requirements" / f"{file}.txt").read_text()

@@ -52,6 +52,15 @@ def know(group: App) -> None:
             group[name]
 
 
+def tell(error: LiftlockError, commands: Sequence[str], *, color: bool) -> None:
+    """Say an error to whoever reads: in a job of GitHub Actions, at the run's page as well."""
+    print_error(error, color=color)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        from liftlock.cli.runner import annotate
+
+        annotate("\n".join(filter(None, (error.message, error.hint))), " ".join(["liftlock", *commands[:3]]))
+
+
 def run(arguments: Sequence[str]) -> int:
     """Parse and run; every error that is ours becomes a message and its exit code."""
     color = "--no-color" not in arguments
@@ -65,14 +74,14 @@ def run(arguments: Sequence[str]) -> int:
             code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
     except LiftlockError as error:
-        print_error(error, color=color)
+        tell(error, commands, color=color)
         return error.exit_code
     except CycloptsError as error:
         command = " ".join(("liftlock", *(error.command_chain or ())))
         said = str(error)
         if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
             said = f"{command} needs {error.argument.name}."
-        print_error(UsageError(said, hint=f"See: {command} --help"), color=color)
+        tell(UsageError(said, hint=f"See: {command} --help"), commands, color=color)
         return UsageError.exit_code
     except BrokenPipeError:
         # Nobody reads any more; what Python would flush at exit must not raise again.
@@ -83,11 +92,12 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        print_error(
+        tell(
             LiftlockError(
                 f"liftlock itself failed: {type(error).__name__}: {error}",
                 hint="That is a defect: please report it. The same command with --debug shows where.",
             ),
+            commands,
             color=color,
         )
         return 1

@@ -289,6 +289,7 @@ async def rollback_with_databases(
 ) -> int:
     """`rollback --restore-database`: the code goes back first, then the databases from before."""
     from liftlock.cli import plan_view, progress
+    from liftlock.cli.runner import reported
     from liftlock.commands.restore import backups_before
     from liftlock.commands.run import run_under_lease
     from liftlock.errors import NeedsPerson
@@ -306,6 +307,7 @@ async def rollback_with_databases(
                 return made
 
             def show(made: Plan) -> None:
+                report.shows(project, made)
                 plan_view.show_plan(output, project, made, endpoint_notes(project))
                 for kept in chosen:
                     output.line(told_restore(kept), style="bold")
@@ -318,12 +320,14 @@ async def rollback_with_databases(
             if dry_run:
                 made = await planned()
                 show(made)
+                report.planned(made)
                 return 1 if made.blocked else 0
             with progress.view(output, adapters.clock) as tell:
                 made, result = await run_under_lease(
                     project, adapters, environment, planned, terms,
-                    show=show, agree=agree, emit=tell, stop=stop,
+                    show=show, agree=agree, emit=report.hears(tell), stop=stop,
                 )  # fmt: skip
+            report.ended(result, made)
             if made.changes:
                 plan_view.show_result(output, made, result)
             restored: Sequence[Restored] = ()
@@ -345,7 +349,10 @@ async def rollback_with_databases(
             )
         return result.exit_code
 
-    return await until_signalled(work, output)
+    with reported(terms.purpose, environment) as report:
+        code = await until_signalled(work, output)
+        report.finished(code)
+        return code
 
 
 async def _restore(

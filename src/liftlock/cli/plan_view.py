@@ -272,7 +272,7 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
     elif result.interrupted:
         output.line(f"  what happened   {result.interrupted}", hang=18)
     _standings(output, result)
-    output.line(f"  next            {_next(plan, result)}", hang=18)
+    output.line(f"  next            {next_step(plan, result)}", hang=18)
 
 
 def _without_dates(message: str) -> str:
@@ -294,7 +294,8 @@ def _standings(output: Output, result: Result) -> None:
         output.line(f"  note            {note}", hang=18)
 
 
-def _next(plan: Plan, result: Result) -> str:
+def next_step(plan: Plan, result: Result) -> str:
+    """What to do after a run that did not succeed."""
     if result.ending is Ending.FAILED:
         first = "Mend the cause, then run" if result.cause else "Run"
         return f"{plan.environment} runs what it ran before. {first} the same command again."

@@ -9,6 +9,7 @@ import anyio
 
 from liftlock.cli import plan_view, progress
 from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.runner import reported
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.commands import resume as use_case
 from liftlock.commands.promote import refuse_unless_runnable
@@ -74,26 +75,33 @@ async def resume_open(
                 output.line(plan_view.told_intent(intent, now), style="bold", hang=0)
                 chosen = choice or await _choose(intent, yes=yes)
             terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
-            with progress.view(output, adapters.clock) as tell:
+            with progress.view(output, adapters.clock) as view:
+                tell = report.hears(view)
                 async with held(adapters.leases, environment, terms, tell) as lease:
                     if chosen == "undo":
                         result = await use_case.undo(
                             project, adapters, intent, lease=await lease(), emit=tell, stop=stop
                         )
+                        report.ended(result, intent=intent)
                         plan_view.show_undone(output, intent, result)
                     else:
                         plan = await use_case.plan_finish(project, adapters, intent, await lease())
+                        report.shows(project, plan)
                         plan_view.show_plan(output, project, plan, endpoint_notes(project))
                         refuse_unless_runnable(plan)
                         result = await use_case.finish(
                             project, adapters, intent, plan, lease=await lease(), emit=tell, stop=stop
                         )
+                        report.ended(result, plan)
                         plan_view.show_result(output, plan, result)
             if common.json:
                 output.document(plan_view.resume_document(intent, chosen, result))
             return 0 if chosen == "undo" and result.exit_code == 1 else result.exit_code
 
-    return await until_signalled(work, output, environment)
+    with reported("resume", environment) as report:
+        code = await until_signalled(work, output, environment)
+        report.finished(code)
+        return code
 
 
 async def _choose(intent: Intent, *, yes: bool) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 
 from liftlock.cli import progress
+from liftlock.cli.runner import reported
 from liftlock.cli.session import Common, import_meanwhile, opened, until_signalled
 from liftlock.commands.promote import check_gates, check_names
 from liftlock.commands.run import Terms, run_under_lease
@@ -38,6 +39,7 @@ async def plan_and_run(
     def show(made: Plan) -> None:
         from liftlock.cli import plan_view
 
+        report.shows(project, made)
         plan_view.show_plan(output, project, made, endpoint_notes(project))
 
     async def work(stop: StopRequest) -> int:
@@ -45,6 +47,7 @@ async def plan_and_run(
             import_meanwhile("liftlock.cli.plan_view")
             if dry_run:
                 made = await make(project, adapters)
+                report.planned(made)
                 if common.json:
                     output.document(plan_document(made))
                 else:
@@ -59,18 +62,22 @@ async def plan_and_run(
                     terms,
                     show=show,
                     agree=None if yes else ask,
-                    emit=tell,
+                    emit=report.hears(tell),
                     stop=stop,
                 )
         from liftlock.cli import plan_view
 
+        report.ended(result, made)
         if common.json:
             output.document(plan_view.result_document(made, result))
         if made.changes:
             plan_view.show_result(output, made, result)
         return result.exit_code
 
-    return await until_signalled(work, output, environment)
+    with reported(terms.purpose, environment) as report:
+        code = await until_signalled(work, output, environment)
+        report.finished(code)
+        return code
 
 
 def overridden(gates: Sequence[str], reason: str) -> dict[str, str]:
