@@ -11,6 +11,7 @@ from typing import Annotated
 import anyio
 
 from liftlock.cli.init_view import document, report
+from liftlock.cli.init_workflows import add_workflows
 from liftlock.cli.options import DEFAULTS, Flag
 from liftlock.cli.session import Common
 from liftlock.commands.adopt.infer import infer
@@ -26,6 +27,8 @@ async def init(
     name: str = "",
     repository: list[str] | None = None,
     print_: Annotated[bool, Flag] = False,
+    github_actions: Annotated[bool, Flag] = False,
+    action: str = "",
     common: Common = DEFAULTS,
 ) -> int:
     """Write a liftlock.toml from what there is: files, Heroku, Firebase, deployment records. Never overwrites.
@@ -39,10 +42,20 @@ async def init(
         [default: that of this checkout, and of others of its owner beside it].
     print_:
         Print the file instead of writing it.
+    github_actions:
+        Write the workflows that deploy and promote at GitHub, too; where the project has its file
+        already, only them.
+    action:
+        With --github-actions: OWNER/REPO@COMMIT of liftlock's own action, to install it by
+        [default: from the package index].
     """
     output = common.output()
     folder = Path.cwd()
     path = Path(common.config or FILE_NAME)
+    if action and not github_actions:
+        raise UsageError("--action goes with --github-actions.", hint="Add --github-actions.")
+    if github_actions and (common.config.startswith("github:") or await anyio.Path(path).exists()):
+        return await add_workflows(common, action, output)
     async with open_accounts() as accounts:
         repositories = list(repository or ())
         if not repositories and not await accounts.repository(folder):
@@ -69,7 +82,7 @@ async def init(
     if not common.json:
         output.line()
         output.line(f"Wrote {path}. Look at it, then: liftlock doctor, and liftlock status")
-    return 0
+    return await add_workflows(common, action, output) if github_actions else 0
 
 
 async def asked_repository() -> str:

@@ -27,6 +27,7 @@ APP_TOKEN = "actions/create-github-app-token@1b10c78c7865c340bc4f6099eb2f838309f
 GOOGLE_AUTH = "google-github-actions/auth@7c6bc770dae815cd3e89ee6cdf493a5fab2cc093 # v3.0.0"
 """What the workflows use of others, each pinned to the commit of a release."""
 
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@:-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -39,7 +40,8 @@ class Choices:
     action: str = ""
     """liftlock's own action, OWNER/REPO@COMMIT; without it the release on the package index is installed."""
     config: str = ""
-    """`github:OWNER/REPO@REF` where the project's file is in another repository: then nothing is promoted here."""
+    """What `--config` has to say: the file's path below the checkout's root, or `github:OWNER/REPO@REF`
+    where it is in another repository. From there everything is promoted, and here nothing."""
     tests: tuple[str, ...] = ()
     """The commands that test this checkout."""
     tests_workflow: str = ""
@@ -64,14 +66,32 @@ def workflows(project: Project, choices: Choices | None = None) -> Mapping[str, 
             hint='Use ledger = "github".',
         )
     texts = {DEPLOY: _deploy(project, given)}
-    if not given.config and any(e.promotes_from for e in project.environments.values()):
+    if not _is_elsewhere(given) and any(e.promotes_from for e in project.environments.values()):
         texts[PROMOTE] = _promote(project, given)
     return texts
 
 
+def expected(project: Project, choices: Choices | None = None) -> Mapping[str, list[str]]:
+    """What has to be set at GitHub before the workflows can run: environments, secrets, variables."""
+    texts = workflows(project, choices)
+    text = "\n".join(texts.values())
+    first, *_ = project.environments
+    targets = [e.name for e in project.environments.values() if e.promotes_from]
+    promoted = targets if PROMOTE in texts else []
+    found = {
+        "environments": [
+            job_environment("deploy", first),
+            *(job_environment("promote", each) for each in promoted),
+        ],
+        "secrets": sorted(set(re.findall(r"\$\{\{ secrets\.(\w+) \}\}", text))),
+        "variables": sorted(set(re.findall(r"\$\{\{ vars\.(\w+) \}\}", text))),
+    }
+    return {what: names for what, names in found.items() if names}
+
+
 def _deploy(project: Project, given: Choices) -> str:
     first = next(iter(project.environments))
-    config = f" --config {given.config}" if given.config else ""
+    config = _config(given)
     lines = [
         *_HEADER,
         "name: Deploy",
@@ -152,7 +172,7 @@ def _promote(project: Project, given: Choices) -> str:
         *_tools(project, given, gates=True),
         *_liftlock_step(
             "Promote",
-            'exec liftlock promote "$SOURCE" "$TARGET" --yes --wait 10m',
+            f'exec liftlock promote "$SOURCE" "$TARGET" --yes --wait 10m{_config(given)}',
             {
                 "SOURCE": "${{ inputs.source }}",
                 "TARGET": "${{ inputs.target }}",
@@ -162,7 +182,7 @@ def _promote(project: Project, given: Choices) -> str:
         ),
         *_liftlock_step(
             "Finish or undo what was interrupted",
-            'exec liftlock resume "$TARGET" --yes --wait 12m',
+            f'exec liftlock resume "$TARGET" --yes --wait 12m{_config(given)}',
             {"TARGET": "${{ inputs.target }}", **_environment(project, given)},
             condition=_RESUME,
         ),
@@ -370,11 +390,25 @@ def _has(project: Project, platform: str) -> bool:
 
 def _reaches_further(project: Project, given: Choices) -> bool:
     """Whether liftlock needs more repositories than the job's own token can see."""
-    return bool(given.config) or len({p.repository for p in permissions(project)}) > 1
+    return _is_elsewhere(given) or len({p.repository for p in permissions(project)}) > 1
 
 
 def _owners(project: Project) -> list[str]:
     return list(dict.fromkeys(p.repository.partition("/")[0] for p in permissions(project)))
+
+
+def _is_elsewhere(given: Choices) -> bool:
+    return given.config.startswith("github:")
+
+
+def _config(given: Choices) -> str:
+    """The option, as it stands in a script. Raises `UsageError` for what a shell would take apart."""
+    if given.config and not _PATH.fullmatch(given.config):
+        raise UsageError(
+            f"{given.config!r} cannot be written into a workflow.",
+            hint="Name the file by a path below the checkout's root, without spaces.",
+        )
+    return f" --config {given.config}" if given.config else ""
 
 
 def _quoted(text: str) -> str:

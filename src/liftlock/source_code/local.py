@@ -86,6 +86,16 @@ class LocalGit:
         origin = await self._git("remote", "get-url", "origin")
         return repository_of(origin.stdout.decode().strip()) if origin.returncode == 0 else ""
 
+    async def top(self) -> Path:
+        """The folder that the checkout begins at. Raises `LiftlockError` outside of any."""
+        return Path((await self._told("rev-parse", "--show-toplevel")).strip())
+
+    async def main_branch(self) -> str:
+        """The branch that `origin` says is its main one, or "main" where it never said."""
+        told = await self._git("symbolic-ref", "--short", "refs/remotes/origin/HEAD")
+        name = told.stdout.decode(errors="replace").strip().partition("/")[2]
+        return name if told.returncode == 0 and name else "main"
+
     async def _told(self, *arguments: str) -> str:
         done = await self._git(*arguments)
         if done.returncode != 0:
