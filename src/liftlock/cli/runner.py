@@ -115,21 +115,21 @@ class Report:
         self.finished(error.exit_code)
 
     def _output(self, **values: str) -> None:
-        self._append("GITHUB_OUTPUT", "".join(output(name, value) for name, value in values.items() if value))
+        text = "".join(output(name, value) for name, value in values.items() if value)
+        self._append(self._environ.get("GITHUB_OUTPUT", ""), text)
 
     def _summarize(self, text: str) -> None:
-        self._append("GITHUB_STEP_SUMMARY", text)
+        self._append(self._environ.get("GITHUB_STEP_SUMMARY", ""), text)
 
-    def _append(self, variable: str, text: str) -> None:
+    def _append(self, path: str, text: str) -> None:
         """A runner that cannot be told must not cut a promotion off."""
-        path = self._environ.get(variable, "") if self._listened else ""
-        if not path:
+        if not (path and self._listened):
             return
         try:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            annotate(f"{variable} cannot be written: {error.strerror}.", "liftlock", self._environ, "warning")
+            annotate(f"{path} cannot be written: {error.strerror}.", "liftlock", self._environ, "warning")
 
 
 @contextmanager
