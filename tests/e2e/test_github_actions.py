@@ -40,7 +40,7 @@ class Runner:
         return self._summary.read_text()
 
 
-def annotations(text: str) -> list[str]:
+def annotated(text: str) -> list[str]:
     """As a runner reads them, their escapes undone."""
     found = re.findall(r"^::error title=([^:]*)::(.*)$", text, re.MULTILINE)
     return [
@@ -70,7 +70,7 @@ def test_a_promotion_leaves_a_summary_and_outputs(cloud: Cloud, tmp_path: Path) 
     assert f"https://github.com/example/services/commit/{record['sha']}" in row
     assert "runs the new" in row
     assert "Unchanged: SSO" in runner.summary
-    assert annotations(document.err) == []
+    assert annotated(document.err) == []
 
 
 def test_backups_are_in_the_summary(fresh: Cloud, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_failure_is_annotated_and_says_what_next(cloud: Cloud, tmp_path: Path)
     cloud.publish("SSO", behaviour="crash")
     runner = Runner(tmp_path / "runner")
     ran = cloud.run("promote dev staging --yes", 1, variables=runner.variables)
-    (annotation,) = annotations(ran.err)
+    (annotation,) = annotated(ran.err)
     assert annotation.startswith("promotion from dev to staging: failed: verify:SSO: ")
     assert "\n" in annotation, "with the app's last lines"
     assert runner.outputs["state"] == "failed"
@@ -114,7 +114,7 @@ def test_a_refusal_shows_the_plan_and_began_nothing(cloud: Cloud, tmp_path: Path
     cloud.configure('from = ["dev"]\n', 'from = ["dev"]\ngates = { soak = "2h" }\n')
     runner = Runner(tmp_path / "runner")
     ran = cloud.run("promote dev staging --yes", 3, variables=runner.variables)
-    (annotation,) = annotations(ran.err)
+    (annotation,) = annotated(ran.err)
     assert annotation.startswith("liftlock promote dev staging: staging was not changed: a gate refused.\n")
     assert "began" not in runner.outputs
     assert (runner.outputs["state"], runner.outputs["exit-code"]) == ("refused", "3")
@@ -133,7 +133,7 @@ def test_nothing_to_do_and_nothing_to_resume_are_unchanged(cloud: Cloud, tmp_pat
 def test_a_mistake_on_the_command_line_is_annotated(cloud: Cloud, tmp_path: Path) -> None:
     runner = Runner(tmp_path / "runner")
     ran = cloud.run("promote dev stagin --yes", 2, variables=runner.variables)
-    assert annotations(ran.err)[0].startswith("liftlock promote dev stagin: There is no environment 'stagin'")
+    assert annotated(ran.err)[0].startswith("liftlock promote dev stagin: There is no environment 'stagin'")
 
 
 def test_nowhere_else_is_anything_written(cloud: Cloud, tmp_path: Path) -> None:
