@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import httpx2
 
     from liftlock.accounts import Accounts, HerokuApp, RecordSeen
+    from liftlock.probes import Probe
     from liftlock.registry.connection import Registry
     from liftlock.registry.distribution import Distribution
 
@@ -143,6 +144,44 @@ async def github_file(repository: str, ref: str, path: str, environ: Mapping[str
         return await GitHubCommits(lambda: http).file(repository, ref, path)
     finally:
         await http.aclose()
+
+
+@asynccontextmanager
+async def open_probes(
+    project: Project,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Sequence[Probe]]:
+    """What `doctor` tries: this machine, GitHub, and whatever the project's adapters say of themselves.
+
+    Raises as `open_project`.
+    """
+    from liftlock.commands.doctor_github import github_probes
+    from liftlock.commands.doctor_machine import machine_probes
+    from liftlock.probes import Probed
+
+    check_endpoints(project)
+    clock = SystemClock()
+    clients = _Clients(project, Credentials(environ), clock, None, transport)
+    try:
+        made = _adapters(project, clients, clock, environ)
+        found = [
+            *machine_probes(project, environ),
+            *github_probes(project, lambda: clients.http("github"), clock.now),
+        ]
+        for adapter in (
+            *made.platforms.values(),
+            *made.databases.values(),
+            made.ledger,
+            made.leases,
+            *made.notifiers,
+        ):
+            found += adapter.probes() if isinstance(adapter, Probed) else ()
+        yield found
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clients.aclose()
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ lease = App(
 
 for module, names in {
     "init": ("init",),
+    "doctor": ("doctor",),
     "look": ("status", "history"),
     "promote": ("plan", "promote"),
     "rollback": ("rollback",),

@@ -19,7 +19,7 @@ from liftlock.model import Project
 FILE_NAME = "liftlock.toml"
 
 
-_NO_FILE = "Go to the project's folder, or name its file: --config FILE. docs/tutorial.md writes a first one."
+_NO_FILE = "Go to the project's folder, or name its file: --config FILE. `liftlock init` writes a first one."
 
 
 def find(start: Path) -> Path:

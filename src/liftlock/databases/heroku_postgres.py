@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import Content, Progress
+from liftlock.probes import Finding, Probe
 from liftlock.tasks import together
 
 ACCEPT = {"Accept": "application/vnd.heroku+json; version=3"}
@@ -58,6 +60,22 @@ class HerokuPostgres:
         """By add-on, the id of the app that is billed for it."""
         self._seen: dict[str, tuple[float, list[Transfer]]] = {}
         """By add-on, the last list of transfers, and when it was asked for."""
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`. Each database that a plan backs up, and the list of its backups."""
+        return [
+            Probe("Heroku Postgres", f"{target.app} in {target.environment}", partial(self._probe, target))
+            for app in self._context.project.apps.values()
+            if app.backup and app.platform == self.name and app.databases in ("", self.name)
+            for target in app.targets.values()
+        ]
+
+    async def _probe(self, target: Target) -> Finding:
+        databases = await self.databases(target)
+        if not databases:
+            said = f"{target.name} has no DATABASE_URL: with `backup = true`, nothing would be backed up"
+            return Finding(said, note=True)
+        return Finding("its backups can be listed")
 
     async def databases(self, target: Target) -> Sequence[Database]:
         """The add-on behind the app's DATABASE_URL; none when nothing is attached there.

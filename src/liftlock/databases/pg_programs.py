@@ -81,6 +81,11 @@ class Programs:
             raise self.failure(program, err, address)
         return out
 
+    @property
+    def version(self) -> int:
+        """The major version of the programs, once they were looked for."""
+        return self._version
+
     async def folder(self) -> Path:
         """Where the newest programs are. Raises `UsageError` when there are none."""
         if self._folder is None:

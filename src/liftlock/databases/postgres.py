@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Content, Progress
+from liftlock.probes import Finding, Probe
 from liftlock.wording import read_moment
 
+PROBED = "PostgreSQL"
 PIECE = 256 * 1024
 LOOK_S = 2.0
 STALE_S = 24 * 3600.0
@@ -48,6 +51,43 @@ class PlainPostgres:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._programs = Programs(context.environ)
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`. The programs, and each database with its folder."""
+        targets = [
+            target
+            for app in self._context.project.apps.values()
+            if app.databases == self.name
+            for target in app.targets.values()
+        ]
+        found = [Probe(PROBED, "pg_dump, pg_restore and psql", self._probe_programs)] if targets else []
+        return [
+            *found,
+            *(Probe(PROBED, f"{t.app} in {t.environment}", partial(self._probe, t)) for t in targets),
+        ]
+
+    async def _probe_programs(self) -> Finding:
+        folder = await self._programs.folder()
+        return Finding(f"version {self._programs.version}, in {folder}")
+
+    async def _probe(self, target: Target) -> Finding:
+        """Log in and ask the server's version; its backups' folder has to be writable."""
+        address = self._address(target)
+        told = await self._programs.query("SHOW server_version_num", address)
+        server = int(told.strip(b"\0\n ") or 0) // 10000
+        if server > self._programs.version:
+            raise BackupFailed(
+                f"{address.server} runs PostgreSQL {server}, and pg_dump here is of version {self._programs.version}.",
+                hint=f"Install PostgreSQL's client programs of version {server} or later.",
+            )
+        folder = Path(self._context.project.root, target.backup["folder"])
+        there = _existing(folder)
+        if not os.access(there, os.W_OK):
+            raise BackupFailed(
+                f"{there} cannot be written, and backups of {target.app} in {target.environment} belong there.",
+                hint=f"Let this user write it, or set another `folder` in [apps.{target.app}] backup.",
+            )
+        return Finding(f"PostgreSQL {server} lets us in, and {folder} can be written")
 
     async def databases(self, target: Target) -> Sequence[Database]:
         """The one that the app's `backup.url` names. Asks nobody."""
@@ -192,13 +232,18 @@ async def _watched(partial: Path, progress: Progress) -> AsyncIterator[None]:
         raise failure
 
 
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that there is."""
+    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+
+
 def _prepare(folder: Path) -> None:
     """Make the folder, its owner's alone, and remove what killed processes left in it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for partial in folder.glob(".*.part"):
+    for leftover in folder.glob(".*.part"):
         with suppress(FileNotFoundError):
-            if time.time() - partial.stat().st_mtime > STALE_S:
-                partial.unlink()
+            if time.time() - leftover.stat().st_mtime > STALE_S:
+                leftover.unlink()
 
 
 def _settled(partial: Path) -> tuple[int, str]:

@@ -8,16 +8,21 @@ until then their promotion stands open, and a resume makes what is missing.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
+
+from liftlock.errors import UsageError
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
 from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent
+from liftlock.probes import Finding, Probe
 from liftlock.sqlite_file import SqliteFile, path_of, row_read, user_name
 from liftlock.wording import read_moment
 
@@ -71,6 +76,25 @@ class SqliteLedger:
     def close(self) -> None:
         """Close the file; the next call opens it again."""
         self.file.close()
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`."""
+        return [Probe("SQLite ledger", str(self.file.path), self._probe)]
+
+    async def _probe(self) -> Finding:
+        """Whether the file, or the folder where it will be made, can be written. Neither is touched."""
+        path = anyio.Path(self.file.path.absolute())
+        is_there = await path.exists()
+        for place in (path, path.parent) if is_there else (path.parent,):
+            if not os.access(place, os.W_OK):
+                raise UsageError(
+                    f"{place} cannot be written, and the ledger has to be.",
+                    hint="Let this user write it, or name another file as [project] ledger.",
+                )
+        if not is_there:
+            return Finding("will be made at the first record")
+        rows = await self.file.rows("SELECT count(*) FROM deployments WHERE project = ?", (self.project,))
+        return Finding(f"{rows[0][0]} records")
 
     def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
         return _SqliteRecords(self, environment, apps)

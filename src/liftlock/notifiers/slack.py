@@ -6,8 +6,9 @@ Source: Slack, "Sending messages using incoming webhooks" and "Reference: blocks
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,8 +28,11 @@ from liftlock.http.limits import retry_after
 from liftlock.model import Backup
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Announcement, AppLine, Notifier
+from liftlock.probes import Finding, Probe
 from liftlock.wording import duration, size
 
+_ORIGIN = "https://hooks.slack.com"
+_PATH = re.compile(r"/(services/T\w+/B\w+/\w+|workflows/[\w/]+|triggers/[\w/]+)")
 MAX_BLOCKS = 50
 MAX_TEXT = 3000
 MAX_HEADER = 150
@@ -64,6 +68,19 @@ class Slack:
         """`webhook` gives the whole address; `connect` makes a client of (vendor, origin)."""
         self._webhook = webhook
         self._connect = connect
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`."""
+        return [Probe("Slack", "webhook", self._probe)]
+
+    async def _probe(self) -> Finding:
+        """Its form alone: whoever asks Slack about a webhook posts a message."""
+        origin, path = _parts(self._webhook())
+        if origin == _ORIGIN and not _PATH.fullmatch(path):
+            raise UsageError(
+                "Slack's webhook has not the form of one.", hint=f"{_HINT} It is …/services/T…/B…/…"
+            )
+        return Finding("has the form of one; only a message would show whether it works", note=True)
 
     async def announce(self, announcement: Announcement) -> None:
         """Post one message. A lost answer is not repeated: people would be told twice."""

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -30,6 +31,7 @@ from liftlock.model import (
 )
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
+from liftlock.probes import Finding, Probe
 from liftlock.programs import PASSED_ON, Outcome, run
 
 COMMIT = "commit"
@@ -50,6 +52,27 @@ class Command:
         self._released: dict[tuple[str, str], Release] = {}
         self._undone: set[tuple[str, str]] = set()
         self._lock = anyio.Lock()
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`. Nothing is run: a status command may do what it likes."""
+        return [
+            Probe("Commands", f"{target.app} in {target.environment}", partial(self._probe, target))
+            for app in self._context.project.apps.values()
+            for target in app.targets.values()
+            if target.platform == self.name
+        ]
+
+    async def _probe(self, target: Target) -> Finding:
+        self._environment(target)
+        program = str(target.options["status"][0])
+        if "/" in program:
+            return Finding(f"its variables are set; {program} is looked for in the commit when it is run")
+        if shutil.which(program, path=self._context.environ.get("PATH", "")) is None:
+            raise UsageError(
+                f"{program}, the status command of {target.app}, is not on the PATH.",
+                hint=f"Install it, or mend `status` in [apps.{target.app}] command.",
+            )
+        return Finding(f"its variables are set, and {program} is on the PATH")
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """Whether there is work to do at the first expected release's commit, as `status` says."""

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import anyio
 
-from liftlock.errors import AnswerLost, ArtifactMissing, NotFound, NotHealthy, ReleaseFailed, VendorFailure
+from liftlock.errors import (
+    AnswerLost,
+    ArtifactMissing,
+    NotFound,
+    NotHealthy,
+    ReleaseFailed,
+    Unauthorized,
+    VendorFailure,
+)
 from liftlock.model import (
     App,
     Known,
@@ -24,6 +32,7 @@ from liftlock.platforms.firebase.publish import publish
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
+from liftlock.probes import Finding, Probe
 from liftlock.tasks import together
 
 SITE = "site"
@@ -47,6 +56,41 @@ class Firebase:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._hosting = Hosting(context)
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`. Each site's live channel is read."""
+        targets = [
+            target
+            for app in self._context.project.apps.values()
+            for target in app.targets.values()
+            if target.platform == self.name
+        ]
+        return [
+            Probe(
+                "Firebase",
+                f"{target.name} ({target.app} in {target.environment})",
+                partial(self._probe, target),
+            )
+            for target in targets
+        ]
+
+    async def _probe(self, target: Target) -> Finding:
+        try:
+            live = await self._hosting.live(target.name)
+        except NotFound as error:
+            error.hint = (
+                f"Make it: firebase hosting:sites:create {target.name}. Or name the right site as `firebase` of "
+                f"[apps.{target.app}]."
+            )
+            raise
+        except Unauthorized as error:
+            if error.status == 403:
+                error.hint = (
+                    "Give the credential's account the role Firebase Hosting Admin in the site's project: "
+                    "https://console.cloud.google.com/iam-admin/iam"
+                )
+            raise
+        return Finding("serves a version" if live.version else "there, and serves nothing yet")
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """See `ports.Platform`. Two round trips: the live channel, then its version's files."""

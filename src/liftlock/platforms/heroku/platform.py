@@ -12,11 +12,13 @@ from liftlock.platforms.heroku import observe
 from liftlock.platforms.heroku.api import HerokuApp
 from liftlock.platforms.heroku.artifacts import Shelf, complete
 from liftlock.platforms.heroku.observe import State, Watch
+from liftlock.platforms.heroku.probes import probes
 from liftlock.platforms.heroku.publish import Publisher
 from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
 from liftlock.platforms.heroku.switch import Switched, Switcher
 from liftlock.plugins import Context
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
+from liftlock.probes import Probe
 
 
 class Heroku:
@@ -36,6 +38,10 @@ class Heroku:
         self._switched: dict[str, Switched] = {}
         self._observed: dict[str, State] = {}
         """What planning saw of each target: a release that follows need not look again first."""
+
+    def probes(self) -> Sequence[Probe]:
+        """See `probes.Probed`."""
+        return probes(self._context, self._shelf)
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """See `ports.Platform`. One round trip."""

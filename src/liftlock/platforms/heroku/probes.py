@@ -1,0 +1,99 @@
+"""What `doctor` tries at Heroku: the account, every app, the registry's login."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from liftlock.errors import LiftlockError, NotFound, Unauthorized
+from liftlock.http import field, optional
+from liftlock.model import Target
+from liftlock.platforms.heroku.api import ACCEPT
+from liftlock.platforms.heroku.artifacts import LATEST, Shelf
+from liftlock.plugins import Context
+from liftlock.probes import Finding, Probe
+
+GROUP = "Heroku"
+FEW_REQUESTS = 200
+"""A promotion of a dozen apps takes about as many. Heroku gives 4,500 an hour."""
+
+
+def probes(context: Context, shelf: Shelf) -> Sequence[Probe]:
+    """One for each app in each environment, and three for the account."""
+    targets = [
+        target
+        for app in context.project.apps.values()
+        for target in app.targets.values()
+        if target.platform == "heroku"
+    ]
+    found = [
+        Probe(GROUP, "account", partial(_account, context)),
+        Probe(GROUP, "requests left", partial(_left, context)),
+    ]
+    found += [
+        Probe(GROUP, f"{target.name} ({target.app} in {target.environment})", partial(_app, context, target))
+        for target in targets
+    ]
+    if targets:
+        found.append(Probe(GROUP, "registry", partial(_registry, shelf, targets[0])))
+        if context.project.archive:
+            found.append(Probe(GROUP, "archive", partial(_archive, shelf, targets[0])))
+    return found
+
+
+async def _account(context: Context) -> Finding:
+    answer = await context.http("heroku").request("GET", "/account", headers=ACCEPT)
+    return Finding(field(answer.object(), "email", str))
+
+
+async def _left(context: Context) -> Finding:
+    answer = await context.http("heroku").request("GET", "/account/rate-limits", headers=ACCEPT)
+    left = field(answer.object(), "remaining", int)
+    return Finding(f"{left} in this hour", note=left < FEW_REQUESTS)
+
+
+async def _app(context: Context, target: Target) -> Finding:
+    try:
+        answer = await context.http("heroku").request("GET", f"/apps/{target.name}", headers=ACCEPT)
+    except NotFound as error:
+        error.hint = (
+            f"Make it: heroku create {target.name} --stack container. Or name the right app as `heroku` of "
+            f"[apps.{target.app}]."
+        )
+        raise
+    except Unauthorized as error:
+        error.hint = (
+            f"Let its owner give this account access: heroku access:add EMAIL --app {target.name} "
+            "--permissions view,deploy,operate"
+        )
+        raise
+    app = answer.object()
+    stack = optional(app, "stack.name", str) or ""
+    if stack != "container":
+        raise LiftlockError(
+            f"{target.name} runs on the stack {stack}, which takes no images.",
+            hint=f"heroku stack:set container --app {target.name}",
+        )
+    if optional(app, "maintenance", bool):
+        return Finding("there, and in maintenance mode", note=True)
+    return Finding("there, runs containers")
+
+
+async def _registry(shelf: Shelf, target: Target) -> Finding:
+    """Log in and look a tag up; whether it is there does not matter."""
+    process = target.processes[0] if target.processes else "web"
+    await shelf.images.look_up(shelf.repository(target.name, process), LATEST)
+    return Finding("login works")
+
+
+async def _archive(shelf: Shelf, target: Target) -> Finding:
+    process = target.processes[0] if target.processes else "web"
+    repository = shelf.archive(target, process)
+    try:
+        await shelf.images.look_up(repository, LATEST)
+    except Unauthorized as error:
+        error.hint = (
+            f"Log in: docker login {repository.partition('/')[0]}. On ghcr.io a GITHUB_TOKEN does, too."
+        )
+        raise
+    return Finding(f"{repository} can be read; only a push shows that it can be written", note=True)
