@@ -14,17 +14,18 @@ import re
 import shutil
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import IO, Any
 
 from liftlock.errors import LiftlockError
-from liftlock.registry.compression import CHUNK, GZIP, fast_gzip, packing_errors, sniff, unpacked
+from liftlock.registry.compression import CHUNK, GZIP, PLAIN, fast_gzip, packing_errors, sniff, unpacked
 from liftlock.registry.manifests import DOCKER_LAYER, Descriptor, sha256
+from liftlock.registry.packers import Packers
 
 KEPT_BYTES = 20 * 1000**3
 """The folder is kept below this; what was not used for longest goes first."""
@@ -61,8 +62,9 @@ class LayerCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._packing: defaultdict[str, Lock] = defaultdict(Lock)
-        self._at_once = BoundedSemaphore(os.cpu_count() or 1)
+        self._packers = Packers()
+        self._packing: dict[str, Future[Packed]] = {}
+        self._lock = Lock()
 
     def find(self, diff_id: str) -> Packed | None:
         """The packed layer, if it was packed before."""
@@ -78,18 +80,25 @@ class LayerCache:
 
     def pack_all(self, layers: Sequence[tuple[str, Part]], what: str) -> list[Packed]:
         """The packed layers, by diff id, in their order; several are packed at once, each one once."""
+        packing = [self._pack_once(diff_id, source, what) for diff_id, source in layers]
+        wait(packing)  # all of them, also after a failure: what they read may be removed next
+        return [packed.result() for packed in packing]
 
-        def one(layer: tuple[str, Part]) -> Packed:
-            diff_id, source = layer
-            with self._packing[diff_id]:  # images that are read at the same time share their bases
-                known = self.find(diff_id)
-                if known is not None:
-                    return known
-                with self._at_once:
-                    return self.pack(diff_id, source, what)
-
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            return list(threads.map(one, layers))
+    def _pack_once(self, diff_id: str, source: Part, what: str) -> Future[Packed]:
+        """Images that are read at the same time share their bases: each is packed by who asks first."""
+        with self._lock:
+            under_way = self._packing.get(diff_id)
+            if under_way is not None:
+                return under_way
+            known = self.find(diff_id)
+            if known is not None:
+                found: Future[Packed] = Future()
+                found.set_result(known)
+                return found
+            packing = self._packers.submit(source.size, partial(self.pack, diff_id, source, what))
+            self._packing[diff_id] = packing
+        packing.add_done_callback(lambda _: self._packing.pop(diff_id))
+        return packing
 
     def adopt(self, diff_id: str, digest: str, file: Path) -> Packed:
         """Take over a file that is the packed layer already."""
@@ -115,7 +124,7 @@ class LayerCache:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
                 temporary = Path(file.name)
                 try:
-                    found, digest = _pack(source, file)
+                    found, digest = _pack(source, file.file)
                     if found != diff_id:
                         raise LiftlockError(
                             f"{what} does not hold the layer {diff_id}, but {found}.",
@@ -194,30 +203,62 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 def _pack(source: Part, target: IO[bytes]) -> tuple[str, str]:
     """Write the packed layer; returns the digests of what it holds and of what was written."""
-    plain, written = hashlib.sha256(), hashlib.sha256()
-    with source.path.open("rb") as file:
+    with source.path.open("rb", buffering=0) as file:
         file.seek(source.start)
         packing = sniff(file.read(4))
+        if packing == PLAIN:
+            return _compress(_window(source, file).readinto, target)
         if packing == GZIP:
-            _copy(source, file, target, written)
-        with unpacked(_window(source, file), packing) as read:
-            compressor = fast_gzip()
-            while piece := read(CHUNK):
-                plain.update(piece)
-                if packing != GZIP:
-                    _write(compressor.compress(piece), target, written)
-            if packing != GZIP:
-                _write(compressor.flush(), target, written)
+            written = _copy(_window(source, file).readinto, target)
+            with unpacked(_buffered(source, file), packing) as read:
+                return _digest(read), written
+        with unpacked(_buffered(source, file), packing) as read:
+            return _compress(_into(read), target)
+
+
+_ReadInto = Callable[[memoryview], int]
+"""Fills a buffer, and returns how many bytes came; 0 at the end."""
+
+
+def _compress(read: _ReadInto, target: IO[bytes]) -> tuple[str, str]:
+    """The digests of a tar and of the gzip that is written of it."""
+    plain, written = hashlib.sha256(), hashlib.sha256()
+    compressor = fast_gzip()
+    buffer = memoryview(bytearray(CHUNK))
+    while size := read(buffer):
+        piece = buffer[:size]
+        plain.update(piece)
+        _write(compressor.compress(piece), target, written)
+    _write(compressor.flush(), target, written)
     return f"sha256:{plain.hexdigest()}", f"sha256:{written.hexdigest()}"
 
 
-def _copy(source: Part, file: IO[bytes], target: IO[bytes], written: hashlib._Hash) -> None:
-    window = _window(source, file)
-    while piece := window.read(CHUNK):
-        _write(piece, target, written)
+def _copy(read: _ReadInto, target: IO[bytes]) -> str:
+    """The digest of what is written as it is."""
+    written = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK))
+    while size := read(buffer):
+        _write(buffer[:size], target, written)
+    return f"sha256:{written.hexdigest()}"
 
 
-def _write(piece: bytes, target: IO[bytes], written: hashlib._Hash) -> None:
+def _digest(read: Callable[[int], bytes]) -> str:
+    plain = hashlib.sha256()
+    while piece := read(CHUNK):
+        plain.update(piece)
+    return f"sha256:{plain.hexdigest()}"
+
+
+def _into(read: Callable[[int], bytes]) -> _ReadInto:
+    def fill(buffer: memoryview) -> int:
+        piece = read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    return fill
+
+
+def _write(piece: bytes | memoryview, target: IO[bytes], written: hashlib._Hash) -> None:
     target.write(piece)
     written.update(piece)
 
@@ -225,7 +266,7 @@ def _write(piece: bytes, target: IO[bytes], written: hashlib._Hash) -> None:
 class _Window(io.RawIOBase):
     """A part of an open file, read as if it were a file of its own."""
 
-    def __init__(self, file: IO[bytes], left: int) -> None:
+    def __init__(self, file: io.FileIO, left: int) -> None:
         self._file = file
         self._left = left
 
@@ -233,15 +274,18 @@ class _Window(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        piece = self._file.read(min(len(buffer), self._left))
-        buffer[: len(piece)] = piece
-        self._left -= len(piece)
-        return len(piece)
+        size = self._file.readinto(memoryview(buffer)[: self._left])
+        self._left -= size
+        return size
 
 
-def _window(source: Part, file: IO[bytes]) -> IO[bytes]:
+def _window(source: Part, file: io.FileIO) -> _Window:
     file.seek(source.start)
-    return io.BufferedReader(_Window(file, source.size), CHUNK)
+    return _Window(file, source.size)
+
+
+def _buffered(source: Part, file: io.FileIO) -> IO[bytes]:
+    return io.BufferedReader(_window(source, file), CHUNK)
 
 
 def _hex(digest: str) -> str:

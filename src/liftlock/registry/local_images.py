@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
+import anyio.to_thread
 
 from liftlock.errors import LiftlockError
 from liftlock.model import ImageId
-from liftlock.registry.compression import CHUNK
 from liftlock.registry.layers import Packed, Part
 from liftlock.registry.manifests import DOCKER_CONFIG, Descriptor, Manifest, schema2, sha256
+
+CHUNK = 128 * 1024
+"""Bytes that are read and sent at a time; every upload under way holds a few of them in memory."""
 
 OpenBlob = Callable[[Descriptor, int], AbstractAsyncContextManager[AsyncIterator[bytes]]]
 """The bytes of a blob, from a place in it on."""
@@ -62,8 +65,7 @@ class LocalImage:
                 yield pieces
             return
         try:
-            async with await anyio.open_file(content.path, "rb") as file:
-                await file.seek(content.start + start)
+            with await anyio.to_thread.run_sync(_opened, content, start) as file:
                 async with aclosing(_of_file(file, content.size - start)) as pieces:
                     yield pieces
         except OSError as error:
@@ -114,7 +116,15 @@ async def _of_bytes(content: bytes) -> AsyncGenerator[bytes]:
         yield content
 
 
-async def _of_file(file: anyio.AsyncFile[bytes], left: int) -> AsyncGenerator[bytes]:
-    while left and (piece := await file.read(min(CHUNK, left))):
-        left -= len(piece)
-        yield piece
+def _opened(part: Part, start: int) -> io.FileIO:
+    file = part.path.open("rb", buffering=0)
+    file.seek(part.start + start)
+    return file
+
+
+async def _of_file(file: io.FileIO, left: int) -> AsyncGenerator[bytes]:
+    # One buffer for all pieces, and copies made here: what threads allocate, they keep.
+    buffer = memoryview(bytearray(min(CHUNK, left)))
+    while left and (size := await anyio.to_thread.run_sync(file.readinto, buffer[:left])):
+        left -= size
+        yield bytes(buffer[:size])

@@ -20,7 +20,7 @@ from liftlock.registry.uploads import Upload
 from liftlock.tasks import all_at_once
 
 UPLOADS = 6
-"""Blobs that are sent at once; each holds a few pieces of 1 MiB in memory."""
+"""Blobs that are sent at once; each holds a few chunks of a file in memory."""
 REMEMBERED = 10_000
 
 
