@@ -9,6 +9,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
+from liftlock.cli import publishing
 from liftlock.cli.output import Output, print_error
 from liftlock.cli.progress import _Teller
 from liftlock.cli.terminal import Terminal
@@ -91,3 +92,32 @@ def test_documents_say_the_same_and_hold_nothing_that_a_terminal_obeys(
     document, _, event = said.rpartition("\n{")
     assert json.loads(document) == {"note": EVIL, EVIL: ["é", EVIL]}
     assert json.loads("{" + event) == {"note": EVIL}
+
+
+def test_how_far_a_push_is_shows_in_a_terminal_without_asking() -> None:
+    output = Output()
+    stream = shown_on_a_terminal(output)
+    with publishing.shown(output) as tell:
+        tell("ODB", "1 of 5 blobs at registry.heroku.com/odb-dev/web, 3.1 MB sent")
+        tell("SSO", "building Dockerfile")
+        tell("ODB", "2 of 5 blobs at registry.heroku.com/odb-dev/web, 9.4 MB sent")
+    drawn = stream.getvalue()
+    assert "ODB          2 of 5 blobs at registry.heroku.com/odb-dev/web, 9.4 MB sent" in drawn
+    assert "SSO          building Dockerfile" in drawn
+    assert drawn.endswith("\x1b[2K")  # taken away again: the result comes in its place
+
+
+def test_a_log_hears_of_a_long_push_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = iter([0.0, 1.0, 9.0, 10.0, 12.0, 20.0])
+    output = Output()
+    with publishing.shown(output, lambda: next(clock)) as tell:
+        for sent in (1, 2, 3, 4):
+            tell("ODB", f"{sent} MB sent")
+    assert capsys.readouterr().out == "  ODB          3 MB sent\n"
+
+
+def test_a_log_hears_every_word_of_a_push_with_v(capsys: pytest.CaptureFixture[str]) -> None:
+    with publishing.shown(Output(verbose=True)) as tell:
+        tell("ODB", "1 MB sent")
+        tell("ODB", "2 MB sent")
+    assert capsys.readouterr().out == "  ODB          1 MB sent\n  ODB          2 MB sent\n"

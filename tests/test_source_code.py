@@ -6,6 +6,7 @@ import io
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,11 +15,13 @@ import pytest
 
 from liftlock.errors import LiftlockError, NotFound, Unauthorized
 from liftlock.http import Http
+from liftlock.model import Project
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.source_code import Commits, GitHubCommits, LocalGit, archives, head, repository_of, web_address
 from liftlock.source_code.archives import unpack
 from liftlock.source_code.messages import read_message
+from liftlock.sqlite_file import files_of
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +139,26 @@ async def test_head_says_where_a_checkout_stands(checkout: Path) -> None:
     git(checkout, "remote", "remove", "origin")
     found = await head(checkout)
     assert (found.dirty, found.repository) == (False, "")
+
+
+async def test_the_projects_own_ledger_does_not_make_a_checkout_dirty(checkout: Path) -> None:
+    git(checkout, "checkout", "-q", "--", "migrate")
+    (checkout / "stray").unlink()
+    (checkout / "state").mkdir()
+    ledger = "sqlite:///state/the ledger.db"
+    project = Project("services", REPOSITORY, ledger, 0.0, {}, {}, {}, root=str(checkout))
+    for end in ("", "-wal", "-shm", "-journal"):
+        (checkout / "state" / f"the ledger.db{end}").write_text("")
+    assert (await head(checkout)).dirty
+    assert not (await head(checkout, files_of(project))).dirty
+    assert not (await head(checkout / "sub", files_of(project))).dirty
+    another = checkout / "state" / "the ledger.db.bak"
+    another.write_text("")
+    assert (await head(checkout, files_of(project))).dirty
+    another.unlink()
+    (checkout / "migrate").write_text("not committed")
+    assert (await head(checkout, files_of(project))).dirty
+    assert files_of(replace(project, ledger="github")) == ()
 
 
 async def test_a_folder_that_is_no_checkout_is_named(tmp_path: Path) -> None:

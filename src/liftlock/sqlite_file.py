@@ -228,3 +228,11 @@ def path_of(project: Project) -> Path:
             "slashes for an absolute path.",
         )
     return Path(project.root) / path
+
+
+def files_of(project: Project) -> tuple[Path, ...]:
+    """The resolved paths of the ledger's file and of what SQLite keeps beside it; none for a ledger that is no SQLite file."""
+    if not project.ledger.startswith("sqlite:"):
+        return ()
+    path = path_of(project).resolve()
+    return path, *(path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm", "-journal"))

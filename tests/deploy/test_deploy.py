@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.registry.cncf import NoRegistry, cncf
 from tests.sandbox.serving import served
 
 TOML = """
@@ -230,6 +233,43 @@ def test_build_and_push_change_nothing_that_runs(shop: Shop) -> None:
     assert "web" in shop.run("push").stdout
     assert shop.records() == []
     assert "no app 'wbe'" in shop.run("push wbe", code=2).stderr
+
+
+def test_every_pushed_image_goes_to_the_archive_byte_for_byte(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    with archive(tmp_path / "archive") as host:
+        kept = TOML.replace('settle = "0s"', f'settle = "0s"\narchive = "{host}/kept"')
+        commit = shop.commit("liftlock.toml", kept)
+        shop.run("deploy --yes")
+        for app in ("web", "jobs"):
+            archived = manifest(f"http://{host}", f"kept/{app}/web", commit)
+            for env in ("dev", "staging"):
+                assert archived == manifest(str(shop.cloud.base_url), f"shop-{app}-{env}/web", commit)
+            for blob in (archived["config"], *archived["layers"]):
+                found = httpx2.get(f"http://{host}/v2/kept/{app}/web/blobs/{blob['digest']}", trust_env=False)
+                assert f"sha256:{hashlib.sha256(found.content).hexdigest()}" == blob["digest"]
+
+
+@contextmanager
+def archive(folder: Path) -> Iterator[str]:
+    try:
+        with cncf(folder) as host:
+            yield host
+    except NoRegistry as reason:
+        pytest.skip(str(reason))
+
+
+def manifest(base: str, repository: str, tag: str) -> dict[str, Any]:
+    """A manifest that a registry holds; its bytes are those of the digest that the registry tells."""
+    accept = {
+        "accept": "application/vnd.docker.distribution.manifest.v2+json",
+        "authorization": "Basic Xzpvd25lcg==",
+    }
+    address = f"{base.rstrip('/')}/v2/{repository}/manifests/{tag}"
+    answer = httpx2.get(address, headers=accept, trust_env=False).raise_for_status()
+    digest = f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+    assert answer.headers["docker-content-digest"] == digest
+    return {"its own digest": digest, **answer.json()}
 
 
 def test_an_image_that_cannot_be_had_moves_no_tag(shop: Shop) -> None:

@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trio.testing import MockClock
 
 from liftlock.commands import resume
-from liftlock.commands.deploy import Checkout, plan_deploy
+from liftlock.commands.deploy import plan_deploy
 from liftlock.commands.lease import break_lease
 from liftlock.commands.promote import Conditions, plan_promotion, refuse_unless_runnable
+from liftlock.commands.publish import Checkout
 from liftlock.commands.rollback import plan_rollback
 from liftlock.commands.run import Terms, held, run_under_lease
 from liftlock.engine.events import Event, StepStarted, UndoStarted

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
+from liftlock.cli.checkout import at_hand
 from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
-from liftlock.cli.output import Output
+from liftlock.cli.publishing import shown
 from liftlock.cli.running import overridden, plan_and_run
 from liftlock.cli.session import Common
-from liftlock.commands.deploy import Checkout, Superseded, first_environment, plan_deploy
+from liftlock.commands.deploy import Superseded, first_environment, plan_deploy
 from liftlock.commands.run import Terms
-from liftlock.errors import UsageError, ungrouped
+from liftlock.errors import ungrouped
 from liftlock.model import Project
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
-from liftlock.source_code import head
-from liftlock.wiring import is_on_loopback
 
 
 async def deploy(
@@ -56,7 +53,8 @@ async def deploy(
 
     async def make(project: Project, adapters: Adapters) -> Plan:
         checkout = await at_hand(project)
-        return await plan_deploy(project, adapters, checkout, place, apps, teller(output))
+        with shown(output) as tell:
+            return await plan_deploy(project, adapters, checkout, place, apps, tell)
 
     output = common.output(events=events)
     place = environment or first_environment(common.project())
@@ -69,22 +67,3 @@ async def deploy(
         if common.json:
             output.document({"superseded": True, "commit": superseded.commit, "by": superseded.by})
         return superseded.exit_code
-
-
-async def at_hand(project: Project, *, any_state: bool = False) -> Checkout:
-    """The checkout of this folder. Raises `UsageError` when its files are not its commit's.
-
-    With `any_state`, or where everything is on this machine, they may differ.
-    """
-    here = await head(Path.cwd())
-    if here.dirty and not any_state and not is_on_loopback(project):
-        raise UsageError(
-            "The work tree has changes that are not committed, so no commit names what would be deployed.",
-            hint="Commit or stash them, then run this again.",
-        )
-    return Checkout(Path.cwd(), here.repository, here.commit.sha, here.dirty)
-
-
-def teller(output: Output) -> Callable[[str, str], None]:
-    """Tells, with -v, what happens to an app."""
-    return lambda app, text: output.aside(f"  {app:<12} {text}")

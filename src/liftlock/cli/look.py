@@ -8,7 +8,7 @@ from liftlock.cli import status_view
 from liftlock.cli.options import DEFAULTS, Flag
 from liftlock.cli.session import Common, opened
 from liftlock.commands.history import read_history
-from liftlock.commands.promote import check_names
+from liftlock.commands.names import check_names
 from liftlock.commands.status import look_at
 
 

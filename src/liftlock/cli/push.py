@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from liftlock.cli.deploy import at_hand, teller
+from liftlock.cli.checkout import at_hand
 from liftlock.cli.options import DEFAULTS
-from liftlock.cli.session import Common, opened, until_signalled
-from liftlock.commands import deploy as work
+from liftlock.cli.publishing import shown
+from liftlock.cli.session import Common, import_meanwhile, opened, until_signalled
+from liftlock.commands import publish as work
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError
 from liftlock.model import Missing
@@ -29,7 +30,8 @@ async def build(*apps: str, common: Common = DEFAULTS) -> int:
     async def run(stop: StopRequest) -> int:
         checkout = await at_hand(project, any_state=True)
         async with opened(project, output) as adapters, ended_by(stop, "Nothing was pushed"):
-            built = await work.build(project, adapters, checkout, apps, teller(output))
+            with shown(output) as tell:
+                built = await work.build(project, adapters, checkout, apps, tell)
         if common.json:
             output.document(
                 {
@@ -63,9 +65,11 @@ async def push(*apps: str, common: Common = DEFAULTS) -> int:
     project, output = common.project(), common.output()
 
     async def run(stop: StopRequest) -> int:
+        import_meanwhile("liftlock.registry.distribution")
         checkout = await at_hand(project)
         async with opened(project, output) as adapters, ended_by(stop, "What was sent is kept"):
-            pushed = await work.push(project, adapters, checkout, apps, teller(output))
+            with shown(output) as tell:
+                pushed = await work.push(project, adapters, checkout, apps, tell)
         missing = {app: found for app, found in pushed.items() if isinstance(found, Missing)}
         if common.json:
             document: dict[str, object] = {}

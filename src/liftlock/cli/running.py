@@ -10,7 +10,8 @@ import anyio
 from liftlock.cli import progress
 from liftlock.cli.runner import reported
 from liftlock.cli.session import Common, import_meanwhile, opened, until_signalled
-from liftlock.commands.promote import check_gates, check_names
+from liftlock.commands.names import check_names
+from liftlock.commands.promote import check_gates
 from liftlock.commands.run import Terms, run_under_lease
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError, UsageError

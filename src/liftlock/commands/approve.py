@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from liftlock.commands.promote import check_names
+from liftlock.commands.names import check_names
 from liftlock.errors import Refused, UsageError
 from liftlock.model import Approval, Project
 from liftlock.planning.gates.people import is_nobody

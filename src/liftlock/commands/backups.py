@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from liftlock.commands.promote import check_names
+from liftlock.commands.names import check_names
 from liftlock.engine.backups import collapse
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import App, Backup, Database, Project

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from liftlock.commands.promote import check_names
+from liftlock.commands.names import check_names
 from liftlock.model import Deployment, Intent, Project
 from liftlock.ports import Adapters
 from liftlock.tasks import Background, all_at_once

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from liftlock.commands.promote import check_names
+from liftlock.commands.names import check_names
 from liftlock.errors import UsageError
 from liftlock.model import Holding, Project
 from liftlock.ports import Adapters

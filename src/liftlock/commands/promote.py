@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from liftlock.commands.facts import gated
+from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.engine.backups import SIZE_OVERRIDE
 from liftlock.errors import LiftlockError, Refused, UsageError
@@ -65,21 +66,6 @@ async def plan_promotion(
         accept_drift=conditions.accept_drift,
         overrides=conditions.overrides,
     )
-
-
-def check_names(project: Project, environments: Collection[str], apps: Collection[str] = ()) -> None:
-    """Raises `UsageError` for the first environment or app that the project does not have."""
-    for what, names, known in (
-        ("environment", environments, project.environments),
-        ("app", apps, project.apps),
-    ):
-        for name in names:
-            if name not in known:
-                near = nearest(name, known)
-                raise UsageError(
-                    f"There is no {what} {name!r} in {project.name}.",
-                    hint=(f"Did you mean {near}? " if near else "") + f"It has: {', '.join(known)}.",
-                )
 
 
 def refuse_unless_runnable(plan: Plan) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer, refuse_open_intents
-from liftlock.commands.promote import check_names
 from liftlock.commands.status import Cell, look_at
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import (

@@ -6,8 +6,8 @@ on the machine that was interrupted.
 
 from __future__ import annotations
 
+from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer
-from liftlock.commands.promote import check_names
 from liftlock.engine.backups import journaled_backups
 from liftlock.engine.events import Emit
 from liftlock.engine.execute import StopRequest

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 from liftlock.commands.facts import told
+from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer, refuse_open_intents
-from liftlock.commands.promote import Conditions, check_names
+from liftlock.commands.promote import Conditions
 from liftlock.config import duration_s
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Deployment, Intent, Kind, Missing, Project, State, Unknown

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from liftlock.commands.facts import gated
+from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer, refuse_open_intents
-from liftlock.commands.promote import Conditions, check_names
+from liftlock.commands.promote import Conditions
 from liftlock.errors import Refused, UsageError
 from liftlock.model import Deployment, Kind, Missing, Project, same_artifacts
 from liftlock.planning.document import SavedPlan

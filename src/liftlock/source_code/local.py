@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, CompletedProcess
@@ -16,6 +17,7 @@ from liftlock.errors import LiftlockError
 from liftlock.model import Between, Commit, Relation
 from liftlock.source_code.archives import unpack_archive
 from liftlock.source_code.messages import read_message
+from liftlock.tasks import together
 from liftlock.wording import moment_or_none
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -75,11 +77,23 @@ class LocalGit:
             await self._told("archive", "--format=tar", f"--output={archive}", sha)
             await unpack_archive(archive, folder, 0, f"The commit {sha[:7]} of {self.root}")
 
-    async def head(self) -> Head:
-        """Where the checkout stands. Raises `LiftlockError` when it is none, or has no commit."""
-        commit = await self.commit("HEAD")
-        dirty = bool(await self._told("status", "--porcelain"))
-        return Head(commit, dirty, await self.repository())
+    async def head(self, ours: Collection[Path] = ()) -> Head:
+        """Where the checkout stands; the files in `ours`, resolved paths, do not make it dirty.
+
+        Raises `LiftlockError` when it is none, or has no commit.
+        """
+        commit, dirty, repository = await together(
+            lambda: self.commit("HEAD"), lambda: self._told("status", "--porcelain"), self.repository
+        )
+        return Head(commit, bool(dirty) and await self._differs(ours), repository)
+
+    async def _differs(self, ours: Collection[Path]) -> bool:
+        """Whether anything but `ours` differs from the commit."""
+        if not ours:
+            return True
+        top = await self.top()
+        listed = await self._told("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+        return any(top / entry[3:] not in ours for entry in listed.split("\0") if entry)
 
     async def repository(self) -> str:
         """OWNER/NAME of the remote `origin`; "" without one, and outside a checkout."""
@@ -138,9 +152,9 @@ def _commit(told: str) -> Commit:
     )
 
 
-async def head(path: Path) -> Head:
-    """Where the checkout at `path` stands, for a deploy of it."""
-    return await LocalGit(path).head()
+async def head(path: Path, ours: Collection[Path] = ()) -> Head:
+    """Where the checkout at `path` stands, for a deploy of it; the files in `ours` do not make it dirty."""
+    return await LocalGit(path).head(ours)
 
 
 def repository_of(url: str) -> str:
