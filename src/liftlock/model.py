@@ -537,3 +537,23 @@ class Approval:
     account: str
     at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a reviewer said of a job that waited to be let into environments at GitHub."""
+
+    account: str
+    approved: bool
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """The run of a workflow that this process is a part of, as GitHub tells it."""
+
+    started_by: tuple[str, ...]
+    """Who started it, and who started it again."""
+    attempt: int
+    is_running: bool
+    reviews: tuple[Review, ...] = ()

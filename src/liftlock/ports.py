@@ -41,6 +41,7 @@ from liftlock.model import (
     State,
     StepTime,
     Target,
+    WorkflowRun,
 )
 
 Progress = Callable[[str], None]
@@ -351,6 +352,14 @@ class SourceCode(Protocol):
         ...
 
 
+class Workflow(Protocol):
+    """The run of a workflow that this process is a part of, for reading."""
+
+    async def run(self) -> WorkflowRun:
+        """Who started it, and who reviewed it by now."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
     """A deployment record to be made. See `Ledger.record`."""
@@ -556,6 +565,8 @@ class Adapters:
     source_code: SourceCode
     clock: Clock
     leases: Leases
+    workflow: Workflow | None = None
+    """None outside of any run of a workflow."""
 
     def databases_of(self, app: App) -> DatabaseService | None:
         """The service that backs up an app's databases; None where there is none for its platform."""

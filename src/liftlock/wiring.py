@@ -265,6 +265,7 @@ def registry_base(host: str) -> str:
 
 def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
     from liftlock.source_code import Commits, GitHubCommits, LocalGit
+    from liftlock.workflow_run import GitHubRun, run_of
 
     source_code = Commits(LocalGit(Path(project.root)), GitHubCommits(lambda: clients.http("github")))
     context = Context(
@@ -289,6 +290,9 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
     ledger: Ledger = load("ledgers", records).build(context)
     leases: Leases = load("leases", records).build(context)
     notifiers: list[Notifier] = [load("notifiers", name).build(context) for name in sorted(project.notify)]
+    workflow = None
+    if place := run_of(environ):
+        workflow = GitHubRun(lambda: clients.http("github"), *place)
     return Adapters(
         platforms=platforms,
         ledger=ledger,
@@ -297,6 +301,7 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         source_code=source_code,
         clock=clock,
         leases=leases,
+        workflow=workflow,
     )
 
 

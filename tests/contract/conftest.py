@@ -92,7 +92,12 @@ async def stage(project: Project) -> AsyncIterator[Stage]:
     cloud = Cloud(modelled=True)
     recorder = Recorder(create_app(cloud))
     transport = InProcess(cloud, recorder)
-    environ = {"SLACK_WEBHOOK_URL": f"{BASE}/services/T00000000/B00000000/secret"}
+    environ = {
+        "SLACK_WEBHOOK_URL": f"{BASE}/services/T00000000/B00000000/secret",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_REPOSITORY": "example/services",
+        "GITHUB_RUN_ID": "42",
+    }
     async with (
         cloud.running(),
         httpx2.AsyncClient(transport=transport, base_url=BASE) as client,

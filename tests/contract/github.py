@@ -120,6 +120,8 @@ def load() -> Vendor | str:
                 models.ReposOwnerRepoStatusesShaPostBody,
                 _answered(models.Status),
             ),
+            get(f"{_REPO}/actions/runs/{{run_id}}", _answered(models.WorkflowRun)),
+            get(f"{_REPO}/actions/runs/{{run_id}}/approvals", _answered(list[models.EnvironmentApprovals])),
             get(f"{_REPO}/commits/{{sha}}/pulls", _answered(list[models.PullRequestSimple]), *_PAGE),
             get(f"{_REPO}/commits/{{ref}}/status", _answered(models.CombinedCommitStatus), *_PAGE),
             get(f"{_REPO}/commits/{{ref}}", _answered(models.Commit), *_PAGE),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from liftlock.model import Backup, CheckState, ImageId, Kind, Release, State
+from liftlock.model import Backup, CheckState, ImageId, Kind, Release, Review, State, WorkflowRun
 from liftlock.ports import NewDeployment, NewIntent
 from tests.contract.conftest import COMMITS, Stage
 
@@ -142,3 +142,22 @@ async def test_refs_as_leases_are_as_github_describes_them(stage: Stage) -> None
     assert await ask("PATCH", "refs/liftlock/staging", {"sha": COMMITS[1], "force": False}) == 200
     assert await ask("PATCH", "refs/liftlock/staging", {"sha": COMMITS[0], "force": False}) == 422
     assert await ask("DELETE", "refs/liftlock/staging") == 204
+
+
+async def test_a_run_and_its_reviews_are_as_github_describes_them(stage: Stage) -> None:
+    reviews = [
+        {"user": "alice", "environments": ["promote-production"]},
+        {"user": "bob", "environments": ["promote-staging"], "state": "rejected"},
+    ]
+    run = {"actor": "carol", "triggering_actor": "dave", "attempt": 2, "reviews": reviews}
+    await stage.client.put("/_sandbox/github/example/services/runs/42", json=run)
+    assert stage.adapters.workflow is not None
+    assert await stage.adapters.workflow.run() == WorkflowRun(
+        ("carol", "dave"),
+        attempt=2,
+        is_running=True,
+        reviews=(
+            Review("alice", approved=True, environments=("promote-production",)),
+            Review("bob", approved=False, environments=("promote-staging",)),
+        ),
+    )

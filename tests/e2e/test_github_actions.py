@@ -142,3 +142,36 @@ def test_nowhere_else_is_anything_written(cloud: Cloud, tmp_path: Path) -> None:
     assert "::error" not in ran.err
     cloud.run("promote dev staging --yes", variables={**runner.variables, "GITHUB_ACTIONS": ""})
     assert list((tmp_path / "runner").iterdir()) == []
+
+
+def test_a_reviewer_of_the_job_counts_as_an_approval(cloud: Cloud, tmp_path: Path) -> None:
+    """Whoever started the run does not, nor does anybody once it was started again."""
+    cloud.publish("ITC")
+    cloud.configure('from = ["dev"]\n', 'from = ["dev"]\ngates = { approvals = 1 }\n')
+    runner = Runner(tmp_path / "runner")
+    place = {"GITHUB_REPOSITORY": "example/services", "GITHUB_RUN_ID": "7"}
+    job = {**runner.variables, **place, "LIFTLOCK_SANDBOX_TOKEN": "user-app"}
+
+    def reviewed(by: str, attempt: int = 1) -> None:
+        reviews = [{"user": by, "environments": ["promote-staging"]}]
+        run = {"actor": "alice", "attempt": attempt, "reviews": reviews}
+        cloud.sandbox.request("PUT", "/_sandbox/github/example/services/runs/7", run)
+
+    unknown = cloud.run("promote dev staging --yes", 3, variables=job)
+    assert "approvals: 0 of 1 known to be given" in unknown.said
+    reviewed("alice")
+    assert "alice's own does not count" in cloud.run("promote dev staging --yes", 3, variables=job).said
+    reviewed("bob", attempt=2)
+    assert "it was started again" in cloud.run("promote dev staging --yes", 3, variables=job).said
+    reviewed("bob")
+    assert (
+        "the token is owner's"
+        in cloud.run(
+            "promote dev staging --yes", 3, variables={**job, "LIFTLOCK_SANDBOX_TOKEN": "owner"}
+        ).said
+    )
+    elsewhere = cloud.run("promote dev staging --yes", 3, variables={"LIFTLOCK_SANDBOX_TOKEN": "user-app"})
+    assert "0 of 1 given" in elsewhere.said
+    done = cloud.run("promote dev staging --yes -v", variables=job)
+    assert "1 of 1 given (bob, who reviewed this run)" in done.said
+    assert runner.outputs["state"] == "succeeded"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from liftlock.model import Approval, GateCommand, Gates
+from liftlock.model import Approval, GateCommand, Gates, Review, Unknown, WorkflowRun
 from liftlock.planning.gates import GATES, Facts, judge
 from liftlock.planning.plan import Action, AppPlan, Verdict
 from tests.doubles import START, deployment, release
@@ -46,6 +46,69 @@ def test_a_window_is_kept_in_its_own_time_zone(
     assert passed is verdict.passed
     if passes_at is not None:
         assert passes_at == verdict.passes_at
+
+
+LET_IN = Review("bob", approved=True, environments=("promote-production",))
+RUN = WorkflowRun(("alice",), attempt=1, is_running=True)
+BOT = "github-actions[bot]"
+
+
+@pytest.mark.parametrize(
+    ("requester", "run", "passed", "words"),
+    [
+        (BOT, replace(RUN, reviews=(LET_IN,)), True, "1 of 1 given (bob, who reviewed this run)"),
+        ("app", replace(RUN, reviews=(LET_IN,)), True, "1 of 1 given (bob, who reviewed this run)"),
+        (BOT, replace(RUN, reviews=(replace(LET_IN, environments=("production",)),)), True, "1 of 1 given"),
+        (BOT, RUN, False, "0 of 1 given"),
+        (BOT, replace(RUN, reviews=(replace(LET_IN, approved=False),)), False, "0 of 1 given"),
+        (
+            BOT,
+            replace(RUN, reviews=(replace(LET_IN, environments=("promote-staging",)),)),
+            False,
+            "0 of 1 given",
+        ),
+        (BOT, replace(RUN, reviews=(replace(LET_IN, account="Alice"),)), False, "Alice's own does not count"),
+        (
+            BOT,
+            replace(RUN, started_by=("alice", "bob"), reviews=(LET_IN,)),
+            False,
+            "bob's own does not count",
+        ),
+        (BOT, replace(RUN, started_by=(), reviews=(LET_IN,)), False, "does not say who started it"),
+        (BOT, replace(RUN, attempt=2, reviews=(LET_IN,)), False, "it was started again"),
+        (BOT, replace(RUN, is_running=False, reviews=(LET_IN,)), False, "it is not in progress"),
+        ("carol", replace(RUN, reviews=(LET_IN,)), False, "the token is carol's"),
+        (BOT, Unknown("GitHub refused: 403"), False, "0 of 1 known to be given: GitHub refused: 403"),
+    ],
+)
+def test_a_review_of_the_run_counts_in_its_job_alone(
+    requester: str, run: WorkflowRun | Unknown, passed: bool, words: str
+) -> None:
+    facts = Facts(
+        requester=requester, approvals=(), workflow=run, job_environments=("promote-production", "production")
+    )
+    verdict = verdict_of(Gates(approvals=1), START, facts)
+    assert verdict.holds is passed
+    assert words in verdict.reason
+
+
+def test_whoever_started_the_run_cannot_approve_what_it_asks_for() -> None:
+    own = Approval("Alice", START, START + timedelta(hours=24))
+    verdict = verdict_of(Gates(approvals=1), START, Facts(requester=BOT, approvals=[own], workflow=RUN))
+    assert not verdict.holds
+    assert "Alice's own does not count" in verdict.reason
+
+
+def test_an_approval_and_a_review_of_one_person_count_once() -> None:
+    given = Approval("bob", START, START + timedelta(hours=24))
+    facts = Facts(
+        requester=BOT,
+        approvals=[given],
+        workflow=replace(RUN, reviews=(LET_IN, replace(LET_IN, account="carol"))),
+        job_environments=("promote-production",),
+    )
+    assert verdict_of(Gates(approvals=2), START, facts).holds
+    assert not verdict_of(Gates(approvals=3), START, facts).holds
 
 
 def test_a_window_may_go_over_midnight() -> None:

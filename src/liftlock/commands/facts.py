@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from liftlock import programs
 from liftlock.commands.status import look_at
+from liftlock.commands.workflows import job_environment
 from liftlock.errors import LiftlockError
 from liftlock.model import (
     EMPTY,
@@ -24,6 +25,7 @@ from liftlock.model import (
     Kind,
     Project,
     Unknown,
+    WorkflowRun,
 )
 from liftlock.planning.gates import Facts, SourceState, judged
 from liftlock.planning.gates.facts import UNASKED, Ended
@@ -87,10 +89,13 @@ class _Look:
             source = Background(tasks, self._source)
             backups = Background(tasks, self._backups)
             command = Background(tasks, self._command)
+            workflow = Background(tasks, self._workflow)
         requester, approvals = await people.result()
         return Facts(
             requester=requester,
             approvals=approvals,
+            workflow=await workflow.result(),
+            job_environments=self._job_environments(),
             ran=await ran.result(),
             checks=await checks.result(),
             source=await source.result(),
@@ -110,6 +115,18 @@ class _Look:
         if isinstance(requester, Unknown):
             return "", requester
         return requester, await given.result()
+
+    async def _workflow(self) -> WorkflowRun | Unknown | None:
+        """The run that this is a part of. Where it cannot be looked at, nobody knows who started it."""
+        workflow = self._adapters.workflow
+        if workflow is None or not self._gates.approvals:
+            return None
+        return await told(workflow.run)
+
+    def _job_environments(self) -> tuple[str, ...]:
+        """What a job that promotes into the target names: as our workflow does, or GitHub's own name of it."""
+        target = self._project.environments[self._plan.environment]
+        return job_environment("promote", target.name), target.names.get("github", target.name)
 
     async def _soaked(self) -> Mapping[str, Sequence[Deployment]]:
         """The source's history of every app whose newest record alone has not soaked long enough."""

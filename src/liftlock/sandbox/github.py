@@ -13,7 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from liftlock.sandbox import github_checks, github_commits, github_deployments, github_git, github_pulls
+from liftlock.sandbox import (
+    github_checks,
+    github_commits,
+    github_deployments,
+    github_git,
+    github_pulls,
+    github_runs,
+)
 from liftlock.sandbox.answers import Json, Refusal, body_object, login_of
 from liftlock.sandbox.clock import from_iso, seconds_iso
 from liftlock.sandbox.cloud import Cloud
@@ -79,6 +86,7 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
     return [
         *github_deployments.routes(cloud),
         *github_git.routes(cloud),
+        *github_runs.routes(cloud),
         *github_pulls.routes(cloud),  # before the commits, whose names may hold slashes
         *github_commits.routes(cloud),
         Route("/user", get_user, methods=["GET"]),
@@ -155,6 +163,7 @@ def administration(cloud: Cloud) -> list[BaseRoute]:
     return [
         *github_checks.administration(cloud),
         *github_pulls.administration(cloud),
+        *github_runs.administration(cloud),
         Route(base + "/commits", put_commits, methods=["PUT"]),
         Route(base + "/tarballs/{sha}", put_tarball, methods=["PUT"]),
     ]

@@ -48,6 +48,7 @@ class Repository:
         self.statuses = cloud.store.table(f"github.statuses:{key}")
         self.contexts = cloud.store.table(f"github.contexts:{key}")
         self.check_runs = cloud.store.table(f"github.check_runs:{key}")
+        self.runs = cloud.store.table(f"github.runs:{key}")
         self.pulls = cloud.store.table(f"github.pulls:{key}")
         self.environments = cloud.store.table(f"github.environments:{key}")
         self.tarballs = cloud.store.table(f"github.tarballs:{key}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from liftlock.model import EMPTY, Approval, Backup, Check, Deployment, Running, Unknown
+from liftlock.model import EMPTY, Approval, Backup, Check, Deployment, Running, Unknown, WorkflowRun
 from liftlock.planning.observation import Drift
 
 UNASKED = Unknown("nobody has looked yet")
@@ -33,6 +33,10 @@ class Facts:
 
     requester: str = ""
     approvals: Sequence[Approval] | Unknown = UNASKED
+    workflow: WorkflowRun | Unknown | None = None
+    """The run that this is a part of; None outside of any."""
+    job_environments: tuple[str, ...] = ()
+    """The environments at GitHub whose reviewers are asked before a job may change the target."""
     ran: Mapping[str, Sequence[Deployment]] = field(default_factory=lambda: EMPTY)
     """By app, its records in the source, newest first; an app may be absent."""
     checks: Mapping[str, Sequence[Check] | Unknown] = field(default_factory=lambda: EMPTY)
