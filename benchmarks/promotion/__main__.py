@@ -1,10 +1,11 @@
-"""How long a promotion takes beside its own critical path: `python -m benchmarks.promotion`.
+"""How long a promotion takes beside its own critical path, and beside a script: `python -m benchmarks.promotion`.
 
 The sandbox runs modelled, as a process of its own; each of its answers comes L later, a release
 takes 500 ms and a backup 1 s. The whole process is timed, from the start of the interpreter.
 
 The critical path is computed from the plan that `liftlock plan --json` prints:
 (6 + 2 d) L + B + d (R + settle), with d the number of apps on the longest `after` path.
+The script is `script.sh`: curl and jq, one request after another, once in a world of its own.
 
 With `--limits` GitHub's limits are on, as they are on github.com: then a promotion of 64 systems
 also waits for them, and the floor that they set is shown beside it: 80 writes a minute.
@@ -15,15 +16,16 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.promotion import peer
 from benchmarks.promotion.worlds import BACKUP_S, RELEASE_S, World, many, reference
 from liftlock.demo.sandbox_process import Sandbox, start_sandbox
 
@@ -33,22 +35,39 @@ Make = Callable[[Sandbox, Path, Path], World]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    world: str
-    latency_ms: int
+class Cost:
+    """What one way to promote took."""
+
     seconds: float
-    chain_s: float
     requests: int
-    apps: int
+    sent: int
+    """Bytes of the bodies, in both directions."""
     writes: int
     """To GitHub: what its limit of content-creating requests counts."""
 
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A promotion by liftlock, in the shortest time that its plan allows, and by the script."""
+
+    world: str
+    latency_ms: int
+    chain_s: float
+    ours: Cost
+    script: Cost | None
+
     def row(self) -> str:
-        ratio = self.seconds / self.chain_s
-        per_app = self.requests / self.apps
+        ours, script = self.ours, self.script
+        times = f"{script.seconds / ours.seconds:.1f} x" if script else "-"
+        theirs = (
+            (f"{script.seconds:.2f} s", f"{script.requests}", f"{script.sent / 1e3:.0f}")
+            if script
+            else ("-",) * 3
+        )
         return (
-            f"{self.world:<22} {self.latency_ms:>6} ms {self.seconds:>8.2f} s {self.chain_s:>8.2f} s"
-            f" {ratio:>6.2f} {self.requests:>9} {per_app:>8.1f}"
+            f"{self.world:<22} {self.latency_ms:>6} ms {ours.seconds:>8.2f} s {self.chain_s:>8.2f} s"
+            f" {ours.seconds / self.chain_s:>6.2f} {theirs[0]:>9} {times:>8}"
+            f" {ours.requests:>6}/{theirs[1]:<5} {ours.sent / 1e3:>6.0f}/{theirs[2]:<6}"
         )
 
 
@@ -75,30 +94,52 @@ def chain_s(plan: dict[str, Any], latency_s: float) -> float:
 
 
 def measure(
-    make: Make, name: str, latency_ms: int, runs: int, program: Path, *, limits: bool = False
+    make: Make,
+    name: str,
+    latency_ms: int,
+    runs: int,
+    program: Path,
+    *,
+    beside_script: bool = True,
+    limits: bool = False,
 ) -> Measured:
-    """The median of `runs` promotions, each in a new world."""
-    seconds, requests, chain, apps, writes = [], 0, 0.0, 0, 0
+    """The median of `runs` promotions, each in a new world; with the script in one more."""
+    costs, chain = [], 0.0
     for _ in range(runs):
-        folder = Path(tempfile.mkdtemp(prefix="liftlock-bench-"))
-        try:
-            with start_sandbox(folder / "sandbox", modelled=True) as sandbox:
-                world = make(sandbox, folder / "work", program)
-                plan = json.loads(world.liftlock("plan", "dev", "staging", "--json"))
-                _slow_down(sandbox, latency_ms / 1000, limits=limits)
-                sandbox.request("DELETE", "/_sandbox/requests")
-                began = time.perf_counter()
-                world.liftlock("promote", "dev", "staging", "--yes")
-                seconds.append(time.perf_counter() - began)
-                sandbox.request("DELETE", "/_sandbox/faults")
-                log = sandbox.request("GET", "/_sandbox/requests")
-                requests = len(log)
-                writes = sum(r["vendor"] == "github" and r["method"] not in {"GET", "HEAD"} for r in log)
-                changed = [a for a in plan["apps"].values() if a["action"] == "release"]
-                chain, apps = chain_s(plan, latency_ms / 1000), len(changed)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    return Measured(name, latency_ms, statistics.median(seconds), chain, requests, apps, writes)
+        with _world(make, program) as world:
+            plan = json.loads(world.liftlock("plan", "dev", "staging", "--json"))
+            chain = chain_s(plan, latency_ms / 1000)
+            _slow_down(world.sandbox, latency_ms / 1000, limits=limits)
+            costs.append(_cost(world, lambda: world.liftlock("promote", "dev", "staging", "--yes")))
+    script = None
+    if beside_script:
+        with _world(make, program) as world:
+            systems = peer.prepare(world, world.config.parent)
+            _slow_down(world.sandbox, latency_ms / 1000, limits=limits)
+            script = _cost(world, lambda: peer.promote(world, systems))
+    costs.sort(key=lambda cost: cost.seconds)
+    return Measured(name, latency_ms, chain, costs[len(costs) // 2], script)
+
+
+@contextmanager
+def _world(make: Make, program: Path) -> Iterator[World]:
+    folder = Path(tempfile.mkdtemp(prefix="liftlock-bench-"))
+    try:
+        with start_sandbox(folder / "sandbox", modelled=True) as sandbox:
+            yield make(sandbox, folder / "work", program)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cost(world: World, promote: Callable[[], object]) -> Cost:
+    world.sandbox.request("DELETE", "/_sandbox/requests")
+    began = time.perf_counter()
+    promote()
+    seconds = time.perf_counter() - began
+    world.sandbox.request("DELETE", "/_sandbox/faults")
+    log = [one for one in world.sandbox.request("GET", "/_sandbox/requests") if one["vendor"] != "admin"]
+    writes = sum(one["vendor"] == "github" and one["method"] not in {"GET", "HEAD"} for one in log)
+    return Cost(seconds, len(log), sum(one["received"] + one["sent"] for one in log), writes)
 
 
 def _slow_down(sandbox: Sandbox, latency_s: float, *, limits: bool) -> None:
@@ -115,23 +156,40 @@ def main() -> int:
     parser.add_argument("--limits", action="store_true", help="also one with GitHub's limits on: minutes")
     parser.add_argument("--only", default="", help="a part of the world's name")
     options = parser.parse_args()
-    worlds = {
+    if lacking := peer.missing():
+        print(f"without the script: {', '.join(lacking)} is not on this machine")
+    worlds: dict[str, Make] = {
         "reference": reference,
+        "4 systems, github": lambda s, f, p: many(s, f, p, 4, "github"),
+        "16 systems, github": lambda s, f, p: many(s, f, p, 16, "github"),
         "64 systems, sqlite": lambda s, f, p: many(s, f, p, 64, "sqlite:///ledger.db"),
         "64 systems, github": lambda s, f, p: many(s, f, p, 64, "github"),
     }
     print(
-        f"{'world':<22} {'answer':>9} {'measured':>10} {'chain':>10} {'ratio':>6} {'requests':>9} {'per app':>8}"
+        f"{'world':<22} {'answer':>9} {'liftlock':>10} {'chain':>10} {'ratio':>6} {'script':>9} {'faster':>8}"
+        f" {'requests':>12} {'kB':>13}"
     )
     for name, make in worlds.items():
         if options.only in name:
             for latency_ms in options.latency:
-                print(measure(make, name, latency_ms, options.runs, options.program).row(), flush=True)
+                measured = measure(
+                    make,
+                    name,
+                    latency_ms,
+                    options.runs,
+                    options.program,
+                    beside_script=not lacking and "sqlite" not in name,
+                )
+                print(measured.row(), flush=True)
     if options.limits:
         name = "64, GitHub's limits on"
-        row = measure(worlds["64 systems, github"], name, 50, 1, options.program, limits=True)
+        row = measure(
+            worlds["64 systems, github"], name, 50, 1, options.program, beside_script=False, limits=True
+        )
         print(row.row())
-        print(f"{row.writes} writes to GitHub: its limit sets a floor of {floor_s(row.writes):.0f} s")
+        print(
+            f"{row.ours.writes} writes to GitHub: its limit sets a floor of {floor_s(row.ours.writes):.0f} s"
+        )
     return 0
 
 

@@ -129,9 +129,11 @@ class Application:
         now = cloud.clock.now()
         entry = cloud.log.begin(micros_iso(now), mounted.name, scope["method"], address)
 
+        is_json = b"json" in headers.get(b"content-type", b"")
+
         async def hearing() -> Message:
             message = await receive()
-            entry.hear(message)
+            entry.hear(message, keep=is_json)
             return message
 
         async def answering(message: Message) -> None:
@@ -141,9 +143,8 @@ class Application:
                     **message,
                     "headers": [*message.get("headers", ()), (b"date", self._date_header())],
                 }
+            entry.sent += len(message.get("body", b""))
             await send(message)
-
-        listen = hearing if b"json" in headers.get(b"content-type", b"") else receive
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             await self._handle(mounted, headers, scope, receive, send)
@@ -152,10 +153,10 @@ class Application:
         if cloud.faults.rules and mounted.name != "admin":
             rule = cloud.faults.take(mounted.name, scope["method"], address)
         if rule is None:
-            await handle(scope, listen, answering)
+            await handle(scope, hearing, answering)
         else:
             entry.fault = rule.action
-            await disturbed(rule, handle)(scope, listen, answering)
+            await disturbed(rule, handle)(scope, hearing, answering)
 
     async def _handle(
         self, mounted: _Mounted, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send

@@ -18,7 +18,7 @@ KEPT = 50_000
 class Entry:
     """One request; `status` is 0 until it is answered, and stays so when it never is."""
 
-    __slots__ = ("at", "body", "fault", "method", "n", "path", "status", "vendor")
+    __slots__ = ("at", "body", "fault", "method", "n", "path", "received", "sent", "status", "vendor")
 
     def __init__(self, n: int, at: str, vendor: str, method: str, path: str) -> None:
         self.n = n
@@ -29,12 +29,17 @@ class Entry:
         self.status = 0
         self.fault = ""
         self.body = b""
+        self.received = 0
+        self.sent = 0
+        """Bytes of the bodies, without headers."""
 
-    def hear(self, message: Message) -> None:
-        """Keep the beginning of the body as it comes in."""
+    def hear(self, message: Message, *, keep: bool) -> None:
+        """Count the body as it comes in, and keep its beginning if it is to be shown."""
+        part = message.get("body", b"")
+        self.received += len(part)
         room = BODY_LIMIT - len(self.body)
-        if room > 0:
-            self.body += message.get("body", b"")[:room]
+        if keep and room > 0:
+            self.body += part[:room]
 
     def document(self) -> dict[str, Any]:
         """As `/_sandbox/requests` shows it. A body that was cut is text, a whole one is JSON."""
@@ -53,6 +58,8 @@ class Entry:
             "status": self.status,
             "fault": self.fault or None,
             "body": body,
+            "received": self.received,
+            "sent": self.sent,
         }
 
 
