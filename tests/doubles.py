@@ -303,6 +303,18 @@ class NoSourceCode:
     async def between(self, repository: str, base: str, head: str) -> Between | None:
         return None
 
+    async def distance(self, repository: str, base: str, head: str) -> Between | None:
+        return None
+
+    async def history(self, repository: str, base: str, head: str) -> Between | None:
+        return None
+
+    def commit_url(self, repository: str, sha: str) -> str:
+        return f"https://github.example/{repository}/commit/{sha}"
+
+    def pull_request_url(self, repository: str, number: int) -> str:
+        return f"https://github.example/{repository}/pull/{number}"
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return f"https://github.example/{repository}/compare/{base}...{head}"
 

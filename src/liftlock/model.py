@@ -7,7 +7,7 @@ of vendors' payloads and of the configuration happens at the edges, never here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -507,10 +507,31 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """What lies between two commits. `paths`: the files that changed; None when they are not all known."""
+    """What lies between two commits, `base` and `head`."""
 
     relation: Relation
     paths: tuple[str, ...] | None = None
+    """The files that changed; None when they are not all known."""
+    ahead: int = 0
+    """How many commits `head` has that `base` has not."""
+    behind: int = 0
+    """How many commits `base` has that `head` has not."""
+    commits: tuple[Commit, ...] = ()
+    """Those that `head` is ahead by, newest first, where they were asked for; the oldest may be missing."""
+
+
+def mainline(commits: Sequence[Commit]) -> tuple[Commit, ...]:
+    """Of commits, newest first, those that were made on the branch itself or merged into it.
+
+    What a merge brought is reached through its second parent, and is told by the merge.
+    """
+    by_sha = {commit.sha: commit for commit in commits}
+    found = []
+    at = commits[0].sha if commits else ""
+    while (commit := by_sha.pop(at, None)) is not None:
+        found.append(commit)
+        at = commit.parents[0] if commit.parents else ""
+    return tuple(found)
 
 
 class CheckState(StrEnum):

@@ -186,6 +186,27 @@ class Maintenance(Protocol):
         ...
 
 
+@runtime_checkable
+class HasPages(Protocol):
+    """A platform whose targets people can look at."""
+
+    def page(self, target: Target) -> str:
+        """The address where people look at a target: the app itself, or its page at the platform. Asks nobody."""
+        ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A platform that can tell what artifacts are made of. Changes nothing."""
+
+    async def blobs(self, target: Target, release: Release) -> Mapping[str, Mapping[str, int]]:
+        """By part, the bytes of each blob that its artifact is made of, as it is sent, by digest.
+
+        A part that is not there any more, or cannot be looked at, is absent.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """A backup's content while it is read: a custom-format archive of `pg_dump`."""
@@ -271,6 +292,8 @@ class RegistryImage:
     image_id: ImageId
     media_type: str
     size_bytes: int
+    blobs: Mapping[str, int] = field(default_factory=lambda: EMPTY, compare=False)
+    """The bytes of its config and each of its layers, as they are sent, by digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +366,24 @@ class SourceCode(Protocol):
         """How `head` stands to `base`, and what changed; None when either commit is not found."""
         ...
 
+    async def distance(self, repository: str, base: str, head: str) -> Between | None:
+        """As `between`, without the files: one round trip at most."""
+        ...
+
+    async def history(self, repository: str, base: str, head: str) -> Between | None:
+        """As `between`, with the commits that `head` has and `base` has not."""
+        ...
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         """A page that shows what lies between two commits; "" when there is none."""
+        ...
+
+    def commit_url(self, repository: str, sha: str) -> str:
+        """The page that shows a commit; "" when there is none. Asks nobody."""
+        ...
+
+    def pull_request_url(self, repository: str, number: int) -> str:
+        """The page of a pull request; "" when there is none. Asks nobody."""
         ...
 
     def checkout(self, repository: str, sha: str) -> AbstractAsyncContextManager[Path]:

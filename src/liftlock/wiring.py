@@ -23,6 +23,7 @@ from liftlock.credentials import Credentials
 from liftlock.errors import UsageError
 from liftlock.http import Http, Pace, safe_address
 from liftlock.http.addresses import is_loopback
+from liftlock.http.client import CONCURRENCY
 from liftlock.model import Project
 from liftlock.plugins import Context, has, load
 from liftlock.ports import (
@@ -83,15 +84,17 @@ async def open_project(
     on_wait: WaitNotice | None = None,
     environ: Mapping[str, str] = os.environ,
     transport: httpx2.AsyncBaseTransport | None = None,
+    concurrency: int = CONCURRENCY,
 ) -> AsyncIterator[Adapters]:
     """The adapters that `project` uses; every connection is closed on leaving.
 
-    `transport` carries every request instead of the network (simulations). Raises `UsageError` when
+    `transport` carries every request instead of the network (simulations). `concurrency` is how many
+    requests each vendor is sent at once. Raises `UsageError` when
     the endpoints do not fit together or an adapter is unknown or broken.
     """
     check_endpoints(project)
     clock = clock or SystemClock()
-    clients = _Clients(project, Credentials(environ), clock, on_wait, transport)
+    clients = _Clients(project, Credentials(environ), clock, on_wait, transport, concurrency)
     try:
         yield _adapters(project, clients, clock, environ)
     finally:
@@ -357,6 +360,7 @@ class _Clients:
     clock: Clock
     on_wait: WaitNotice | None
     transport: httpx2.AsyncBaseTransport | None
+    concurrency: int = CONCURRENCY
     _by_key: dict[tuple[str, str], Http] = field(default_factory=dict)
     _distribution: Distribution | None = None
 
@@ -416,6 +420,7 @@ class _Clients:
             made = Http(
                 vendor,
                 base,
+                concurrency=self.concurrency,
                 on_wait=self.on_wait,
                 transport=self.transport,
                 secrets=self.credentials.secrets,

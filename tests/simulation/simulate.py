@@ -550,6 +550,18 @@ class NoCommits:
     async def between(self, repository: str, base: str, head: str) -> None:
         return None
 
+    async def distance(self, repository: str, base: str, head: str) -> None:
+        return None
+
+    async def history(self, repository: str, base: str, head: str) -> None:
+        return None
+
+    def commit_url(self, repository: str, sha: str) -> str:
+        return ""
+
+    def pull_request_url(self, repository: str, number: int) -> str:
+        return ""
+
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         return ""
 

@@ -19,6 +19,7 @@ from liftlock.wording import printable, printable_json
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 
 class Output:
@@ -57,6 +58,15 @@ class Output:
     def is_live(self) -> bool:
         """Whether a person watches a terminal that can be drawn on."""
         return self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def linked(self, text: str, address: str, style: str = "") -> Text:
+        """A text that leads to an address where the terminal can (OSC 8), and a plain one elsewhere."""
+        from rich.style import Style
+        from rich.text import Text
+
+        if not address or not self.is_live or os.environ.get("TERM") == "linux":
+            return Text.assemble((text, style))
+        return Text.assemble((text, Style.parse(style) + Style(link=address)))
 
     def show(self, *parts: RenderableType) -> None:
         for part in parts:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from rich.cells import cell_len
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -13,24 +16,26 @@ from rich.text import Text
 from liftlock.cli.output import Output
 from liftlock.commands.history import Entry
 from liftlock.commands.status import Cell, Status
-from liftlock.model import Intent, Known, Project, State, Unknown
+from liftlock.model import Commit, Intent, Known, Project, State, Unknown
 from liftlock.planning.document import release_document, running_document
 from liftlock.planning.observation import Drift
+
+NARROWEST_COLUMN = 30
+"""With less room for each environment, apps by environments is no table but a list."""
 
 
 def show_status(
     output: Output, project: Project, status: Status, environments: Sequence[str], now: datetime
 ) -> None:
-    """One screen: apps by environments; each cell says what is recorded, and where running differs."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    table.add_column("app", no_wrap=True)
-    for environment in environments:
-        table.add_column(environment, overflow="fold")
-    for app in project.apps:
-        cells = [_cell(status.cells[app, e], now, verbose=output.verbose) for e in environments]
-        table.add_row(Text(app, style="bold"), *cells)
-    output.fits(table)
-    output.show(table)
+    """One screen: apps by environments, as a table where the terminal is wide enough for every cell, else
+    as a list; each cell says what is recorded, since when and by whom, and where running differs."""
+    rows = {app: [_Shown.of(output, status.cells[app, e], now) for e in environments] for app in project.apps}
+    column = _column(output.console.width, list(rows), len(environments))
+    if column >= max(NARROWEST_COLUMN, *(cell.state.cell_len for row in rows.values() for cell in row)):
+        output.show(_table(rows, environments, column))
+    else:
+        for line in _list(rows, environments, output.console.width):
+            output.show(line)
     for environment, intents in status.open_intents.items():
         for intent in intents:
             began = age(now - intent.created_at)
@@ -56,33 +61,108 @@ def show_status(
         )
 
 
-def _cell(cell: Cell, now: datetime, *, verbose: bool) -> Text:
-    current = cell.recorded.current
-    text = Text()
-    if current is None:
-        text.append("no record", style="dim")
-    else:
-        text.append(current.release.short_commit, style="cyan")
-        text.append(f" {age(now - current.created_at)}", style="dim")
-        if verbose and current.creator:
-            text.append(f" {current.creator}", style="dim")
-    marker = cell.running.marker if isinstance(cell.running, Known) and cell.running.artifacts else ""
-    if marker and marker not in text.plain:
-        text.append(f" {marker}", style="dim")
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A cell as two lines: what is recorded, and how that stands."""
+
+    commit: Text
+    subject: str
+    state: Text
+
+    @classmethod
+    def of(cls, output: Output, cell: Cell, now: datetime) -> _Shown:
+        current = cell.recorded.current
+        if current is None:
+            return cls(Text("no record", style="dim"), "", Text(" ").join(_marks(cell)))
+        about, links = cell.commit, cell.links
+        commit = output.linked(current.release.short_commit, links.commit, "cyan")
+        subject = about.subject if about else ""
+        if about and about.pull_request:
+            number = f"#{about.pull_request}"
+            subject = subject.removesuffix(f"({number})").rstrip()
+            commit = Text(" ").join((commit, output.linked(number, links.pull_request, "cyan")))
+        since = f"{age(now - current.created_at)} {current.creator}".rstrip()
+        parts = [*_marks(cell), output.linked(since, links.target, "dim")]
+        if output.verbose and isinstance(cell.running, Known):
+            parts.append(Text(cell.running.marker, style="dim"))
+        if output.verbose and about and about.author:
+            old = f", {age(now - about.committed_at)} old" if about.committed_at else ""
+            parts.append(Text(f"by {about.author}{old}", style="dim"))
+        return cls(commit, subject, Text("  ").join(part for part in parts if part.plain))
+
+    def first(self, width: int, *, pad: bool = False) -> Text:
+        """The commit's line, the subject cut to what there is room for."""
+        line = self.commit.copy()
+        if self.subject:
+            line.append(f" {self.subject}")
+        line.truncate(width, overflow="ellipsis", pad=pad)
+        return line
+
+
+def _marks(cell: Cell) -> list[Text]:
+    """What somebody may have to act on. Each says it in words, whatever its colour."""
+    marks = []
     match cell.drift:
         case Drift.DRIFT:
-            text.append(" ≠ drift", style="bold red")
+            marks.append(Text("≠ drift", style="bold red"))
         case Drift.UNKNOWN:
-            text.append(" ? unknown", style="yellow")
+            marks.append(Text("? unknown", style="yellow"))
         case Drift.UNRECORDED:
-            text.append(" runs unrecorded", style="yellow")
+            marks.append(Text("runs unrecorded", style="yellow"))
         case Drift.NONE:
             pass
     if cell.behind:
-        text.append(f" ← {cell.behind}", style="green")
+        marks.append(Text(f"← {cell.behind}{_how_far(cell)}", style="green"))
     if cell.recorded.failed_since:
-        text.append(f" ({cell.recorded.failed_since[0].release.short_commit} failed)", style="red")
-    return text
+        failed = cell.recorded.failed_since[0].release.short_commit
+        marks.append(Text(f"({failed} failed)", style="red"))
+    return marks
+
+
+def _how_far(cell: Cell) -> str:
+    """By how many commits the other environment is ahead, where that is known."""
+    between = cell.distance
+    if between is None:
+        return ""
+    said = [f"+{between.ahead}"] if between.ahead else []
+    said += [f"-{between.behind}"] if between.behind else []
+    return f" {' '.join(said)}" if said else ""
+
+
+def _column(width: int, apps: Sequence[str], environments: int) -> int:
+    """How wide each environment's column can be."""
+    return (width - max(cell_len(app) for app in apps) - 2 * environments) // environments
+
+
+def _table(rows: Mapping[str, Sequence[_Shown]], environments: Sequence[str], column: int) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    table.add_column("app", no_wrap=True)
+    for environment in environments:
+        table.add_column(environment, no_wrap=True, max_width=column)
+    for app, cells in rows.items():
+        lines = [Text("\n").join(part for part in (c.first(column), c.state) if part.plain) for c in cells]
+        table.add_row(Text(app, style="bold"), *lines)
+    return table
+
+
+def _list(
+    rows: Mapping[str, Sequence[_Shown]], environments: Sequence[str], width: int
+) -> Iterator[RenderableType]:
+    """An app's name, and a line for each environment below it; two where the terminal is too narrow."""
+    hang = max(map(cell_len, environments)) + 4
+    cells = [cell for row in rows.values() for cell in row]
+    room = width - hang - max(cell.state.cell_len for cell in cells) - 2
+    room = min(room, max(cell.first(width).cell_len for cell in cells))
+    for app, row in rows.items():
+        yield Text(app, style="bold")
+        for environment, cell in zip(environments, row, strict=True):
+            line = Text(f"  {environment:<{hang - 2}}")
+            if room >= NARROWEST_COLUMN:
+                yield line + cell.first(room, pad=True) + Text("  ") + cell.state
+                continue
+            yield line + cell.first(max(width - hang, 10))
+            if cell.state.plain:
+                yield Padding(cell.state, (0, 0, 0, hang), expand=False)
 
 
 def status_document(status: Status) -> dict[str, Any]:
@@ -98,6 +178,7 @@ def status_document(status: Status) -> dict[str, Any]:
                         "at": c.recorded.current.created_at.isoformat(),
                         "by": c.recorded.current.creator,
                         "promotion": c.recorded.current.promotion or None,
+                        "about": about_document(c.commit),
                     }
                     if c.recorded.current
                     else None
@@ -107,10 +188,37 @@ def status_document(status: Status) -> dict[str, Any]:
                 "difference": c.difference or None,
                 "note": c.note or None,
                 "behind": c.behind or None,
+                "distance": (
+                    {
+                        "relation": c.distance.relation.value,
+                        "ahead": c.distance.ahead,
+                        "behind": c.distance.behind,
+                    }
+                    if c.distance
+                    else None
+                ),
+                "links": {
+                    "commit": c.links.commit or None,
+                    "pull_request": c.links.pull_request or None,
+                    "target": c.links.target or None,
+                },
             }
             for c in status.cells.values()
         ],
         "open": {e: [i.id for i in intents] for e, intents in status.open_intents.items() if intents},
+    }
+
+
+def about_document(commit: Commit | None) -> dict[str, Any] | None:
+    """What is known of a commit, for machines; None where nothing is."""
+    if commit is None:
+        return None
+    return {
+        "subject": commit.subject,
+        "author": commit.author or None,
+        "login": commit.login or None,
+        "committed_at": commit.committed_at.isoformat() if commit.committed_at else None,
+        "pull_request": commit.pull_request,
     }
 
 

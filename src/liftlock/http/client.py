@@ -29,6 +29,7 @@ from liftlock.model import EMPTY
 from liftlock.ports import WaitNotice
 
 USER_AGENT = f"liftlock/{__version__} (+https://pypi.org/project/liftlock/)"
+CONCURRENCY = 64
 TRIES = 4
 FIRST_BACKOFF_S = 0.1
 CONNECT_S = 10.0
@@ -76,7 +77,7 @@ class Http:
         *,
         authorization: Authorization | None = None,
         headers: Mapping[str, str] = EMPTY,
-        concurrency: int = 64,
+        concurrency: int = CONCURRENCY,
         timeout_s: float = 30.0,
         on_wait: WaitNotice | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,

@@ -306,4 +306,7 @@ async def _downloaded(source: Place, manifest: Manifest, cache: LayerCache) -> A
 
 
 def _image(repository: str, digest: Digest, manifest: Manifest) -> RegistryImage:
-    return RegistryImage(repository, digest, manifest.image_id, manifest.media_type, manifest.size_bytes)
+    blobs = {blob.digest: blob.size for blob in manifest.blobs}
+    return RegistryImage(
+        repository, digest, manifest.image_id, manifest.media_type, manifest.size_bytes, blobs
+    )

@@ -59,24 +59,42 @@ class Commits:
     async def checks(self, repository: str, sha: str) -> Sequence[Check]:
         return await self._github.checks(repository, sha)
 
+    async def distance(self, repository: str, base: str, head: str) -> Between | None:
+        if found := await _told(partial(self._local.distance, base, head)):
+            return found
+        return await self._github.distance(repository, base, head) if repository else None
+
     async def between(self, repository: str, base: str, head: str) -> Between | None:
-        try:
-            if await self._has_history(base, head):
-                return await self._local.between(base, head)
-        except LiftlockError:  # objects are missing: GitHub has them
-            pass
+        if found := await _told(partial(self._local.between, base, head)):
+            return found
         return await self._github.between(repository, base, head) if repository else None
 
-    async def _has_history(self, *commits: str) -> bool:
-        for commit in commits:
-            if not await self._is_local(commit):
-                return False
-        return not await self._local.is_shallow()
+    async def history(self, repository: str, base: str, head: str) -> Between | None:
+        """GitHub first: it alone knows accounts and pull requests."""
+        failure: LiftlockError | None = None
+        found = None
+        try:
+            found = await self._github.history(repository, base, head) if repository else None
+        except LiftlockError as error:
+            failure = error
+        if found is None or found.paths is None:
+            here = await _told(partial(self._local.history, base, head))
+            if here is not None:
+                return here if found is None else replace(found, paths=here.paths)
+        if found is None and failure is not None:
+            raise failure
+        return found
 
     async def compare_url(self, repository: str, base: str, head: str) -> str:
         if not (repository and base and head) or base == head:
             return ""
         return self._github.compare_url(repository, base, head)
+
+    def commit_url(self, repository: str, sha: str) -> str:
+        return self._github.commit_url(repository, sha) if repository and sha else ""
+
+    def pull_request_url(self, repository: str, number: int) -> str:
+        return self._github.pull_request_url(repository, number) if repository else ""
 
     def checkout(self, repository: str, sha: str) -> AbstractAsyncContextManager[Path]:
         return self._checkout(repository, sha)
@@ -107,3 +125,11 @@ class Commits:
 async def _if_it_can_be_told(ask: Callable[[], Awaitable[None]]) -> None:
     with suppress(LiftlockError):
         await ask()
+
+
+async def _told(look: Callable[[], Awaitable[Between | None]]) -> Between | None:
+    """What the checkout tells; None where it cannot: there is no git, or objects are missing."""
+    try:
+        return await look()
+    except LiftlockError:
+        return None

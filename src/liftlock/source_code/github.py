@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,14 +13,19 @@ from urllib.parse import quote
 
 import anyio
 
-from liftlock.errors import Conflict, NotFound
-from liftlock.http import Http, Trail, field, optional
-from liftlock.model import Between, Check, CheckState, Commit, Relation
+from liftlock.errors import Conflict, LiftlockError, NotFound
+from liftlock.http import Answer, Http, Trail, field, optional
+from liftlock.model import Between, Check, CheckState, Commit, Relation, mainline
 from liftlock.source_code.archives import unpack_archive
+from liftlock.source_code.local import MOST_COMMITS
 from liftlock.source_code.messages import read_message
-from liftlock.tasks import together
+from liftlock.tasks import each, together
 from liftlock.wording import moment_or_none
 
+PAGE = 100
+"""Of a comparison's commits: GitHub's largest."""
+MOST_ASKED = 50
+"""How many commits are asked about for their pull requests, each with a request."""
 LISTED_FILES = 300
 """A comparison that lists so many may have left some out."""
 
@@ -78,10 +85,8 @@ class GitHubCommits:
         following, trail = f"{path}?per_page=100", Trail("github")
         while following:
             answer = await self._http().request("GET", trail.to(following))
-            entries = field(answer.object(), name, list)
-            if not all(isinstance(entry, dict) for entry in entries):
-                raise answer.bad(f"lists something that is not an object as {name!r}")
-            found += entries
+            field(answer.object(), name, list)
+            found += _listed(answer, name)
             link = _NEXT.search(answer.headers.get("link", ""))
             following = link[1] if link else ""
         return found
@@ -102,28 +107,65 @@ class GitHubCommits:
                     await file.write(piece)
             await unpack_archive(archive, folder, 1, f"GitHub's archive of {repository} at {sha[:7]}")
 
-    async def between(self, repository: str, base: str, head: str) -> Between | None:
-        """What lies between two commits; None when GitHub does not know both.
+    async def distance(self, repository: str, base: str, head: str) -> Between | None:
+        """How two commits stand to each other; None when GitHub does not know both."""
+        # The second page: the files, with all that changed in them, are on the first.
+        answer = await self._compared(repository, base, head, page=2, per_page=1)
+        return None if answer is None else _distance(answer)
 
-        Source: GitHub REST, "Compare two commits": at most 300 files are listed.
+    async def between(self, repository: str, base: str, head: str) -> Between | None:
+        """As `distance`, with the files that differ."""
+        answer = await self._compared(repository, base, head, page=1, per_page=1)
+        return None if answer is None else replace(_distance(answer), paths=_paths(answer))
+
+    async def history(self, repository: str, base: str, head: str) -> Between | None:
+        """As `between`, with the commits that `head` is ahead by: the newest `MOST_COMMITS`, each
+        with its pull request. Three waits at most."""
+        first = await self._compared(repository, base, head, page=1, per_page=PAGE)
+        if first is None:
+            return None
+        found = _distance(first)
+        last = -(-found.ahead // PAGE)
+        pages = range(max(2, last + 1 - MOST_COMMITS // PAGE), last + 1)
+        rest = await together(
+            *[partial(self._compared, repository, base, head, page=number, per_page=PAGE) for number in pages]
+        )
+        answers = [first] if last <= MOST_COMMITS // PAGE else []
+        answers += [answer for answer in rest if answer is not None]
+        listed = [_commit(payload) for answer in answers for payload in _listed(answer, "commits")]
+        commits = await self._with_pull_requests(repository, listed[::-1])
+        return replace(found, paths=_paths(first), commits=commits)
+
+    async def _with_pull_requests(self, repository: str, commits: Sequence[Commit]) -> tuple[Commit, ...]:
+        """The commits; those whose messages name no pull request are asked about, the newest ones."""
+        unnamed = [commit.sha for commit in mainline(commits) if commit.pull_request is None]
+
+        async def ask(sha: str) -> int | None:
+            try:
+                return await self.pull_request(repository, sha)
+            except LiftlockError:
+                return None
+
+        found = await each(unnamed[:MOST_ASKED], ask)
+        return tuple(replace(c, pull_request=c.pull_request or found.get(c.sha)) for c in commits)
+
+    async def _compared(
+        self, repository: str, base: str, head: str, *, page: int, per_page: int
+    ) -> Answer | None:
+        """GitHub's comparison; None when it does not know both commits.
+
+        Source: GitHub REST, "Compare two commits": the oldest commits first; at most 300 files, on
+        the first page alone.
         """
         ends = f"{quote(base, safe='')}...{quote(head, safe='')}"
         try:
-            answer = await self._http().request("GET", f"/repos/{quote(repository)}/compare/{ends}")
+            return await self._http().request(
+                "GET",
+                f"/repos/{quote(repository)}/compare/{ends}",
+                params={"page": page, "per_page": per_page},
+            )
         except (NotFound, Conflict):
             return None
-        payload = answer.object()
-        try:
-            relation = Relation(field(payload, "status", str))
-        except ValueError as error:
-            raise answer.bad("names a relation of commits that is not documented") from error
-        files = optional(payload, "files", list) or []
-        if len(files) >= LISTED_FILES or not all(isinstance(file, dict) for file in files):
-            return Between(relation)
-        both = ("filename", "previous_filename")
-        return Between(
-            relation, tuple(sorted({str(file[key]) for file in files for key in both if key in file}))
-        )
 
     async def file(self, repository: str, ref: str, path: str) -> str:
         """The text of a file at a branch, tag or commit; "" is the default branch. Raises `NotFound`.
@@ -141,9 +183,42 @@ class GitHubCommits:
         except UnicodeDecodeError as error:
             raise answer.bad("is not UTF-8 text") from error
 
+    def commit_url(self, repository: str, sha: str) -> str:
+        """The page that shows a commit."""
+        return f"{web_address(self._http().base)}/{repository}/commit/{sha}"
+
+    def pull_request_url(self, repository: str, number: int) -> str:
+        """The page of a pull request."""
+        return f"{web_address(self._http().base)}/{repository}/pull/{number}"
+
     def compare_url(self, repository: str, base: str, head: str) -> str:
         """The page that shows what lies between two commits."""
         return f"{web_address(self._http().base)}/{repository}/compare/{base}...{head}"
+
+
+def _distance(answer: Answer) -> Between:
+    payload = answer.object()
+    try:
+        relation = Relation(field(payload, "status", str))
+    except ValueError as error:
+        raise answer.bad("names a relation of commits that is not documented") from error
+    return Between(relation, None, field(payload, "ahead_by", int), field(payload, "behind_by", int))
+
+
+def _paths(answer: Answer) -> tuple[str, ...] | None:
+    """The files that differ; None where some may not be listed."""
+    files = _listed(answer, "files")
+    if len(files) >= LISTED_FILES:
+        return None
+    both = ("filename", "previous_filename")
+    return tuple(sorted({str(file[key]) for file in files for key in both if key in file}))
+
+
+def _listed(answer: Answer, name: str) -> list[dict[str, Any]]:
+    entries = optional(answer.object(), name, list) or []
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise answer.bad(f"lists something that is not an object as {name!r}")
+    return entries
 
 
 def _commit(payload: Mapping[str, Any]) -> Commit:

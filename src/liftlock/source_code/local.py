@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import DEVNULL, CompletedProcess
 from tempfile import TemporaryDirectory
@@ -17,12 +17,24 @@ from liftlock.errors import LiftlockError
 from liftlock.model import Between, Commit, Relation
 from liftlock.source_code.archives import unpack_archive
 from liftlock.source_code.messages import read_message
-from liftlock.tasks import together
+from liftlock.tasks import Once, together
 from liftlock.wording import moment_or_none
 
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _ORIGIN = re.compile(r"(?:[^@/\s]+@)?[^:/\s]+:(?P<path>[^:\s]+)")
-_FORMAT = "%H%x00%P%x00%an%x00%cI%x00%B"
+MOST_COMMITS = 1000
+"""Of so many commits at most is told what they say."""
+PROCESSES = 8
+"""How many git processes run at once."""
+
+_FORMAT, _FIELDS = "%H%x00%P%x00%an%x00%cI%x00%B", 5
+_RELATIONS = {
+    (False, False): Relation.SAME,
+    (True, False): Relation.AHEAD,
+    (False, True): Relation.BEHIND,
+    (True, True): Relation.DIVERGED,
+}
+"""By whether it is ahead, and whether it is behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,8 @@ class LocalGit:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._shallow = Once(self._is_shallow)
+        self._processes = anyio.Semaphore(PROCESSES)
 
     async def has(self, sha: str) -> bool:
         """Whether the commit is here, whole."""
@@ -50,25 +64,42 @@ class LocalGit:
 
     async def commit(self, sha: str) -> Commit:
         """What is known of a commit that `has` found, or of "HEAD"."""
-        return _commit(await self._told("log", "-1", f"--format={_FORMAT}", sha))
+        told = await self._told("log", "-1", f"--format={_FORMAT}", sha)
+        return _commit(told.split("\0"))
 
-    async def between(self, base: str, head: str) -> Between:
-        """What lies between two commits that `has` found. Raises `LiftlockError`."""
-        if base == head:
-            return Between(Relation.SAME, ())
+    async def distance(self, base: str, head: str) -> Between | None:
+        """How two commits stand to each other; None unless both are here with all of their history."""
+        if not (_SHA.fullmatch(base) and _SHA.fullmatch(head)) or await self._shallow():
+            return None
+        counted = await self._git("rev-list", "--left-right", "--count", f"{base}...{head}")
+        if counted.returncode != 0:
+            return None
+        behind, ahead = map(int, counted.stdout.split())
+        return Between(_RELATIONS[ahead > 0, behind > 0], None, ahead, behind)
+
+    async def between(self, base: str, head: str) -> Between | None:
+        """As `distance`, with the files that differ. Raises `LiftlockError`."""
+        found = await self.distance(base, head)
+        if found is None:
+            return None
         changed = await self._told("diff", "--name-only", "--no-renames", "-z", base, head)
-        paths = tuple(path for path in changed.split("\0") if path)
-        if await self._is_ancestor(base, head):
-            return Between(Relation.AHEAD, paths)
-        is_behind = await self._is_ancestor(head, base)
-        return Between(Relation.BEHIND if is_behind else Relation.DIVERGED, paths)
+        return replace(found, paths=tuple(path for path in changed.split("\0") if path))
 
-    async def is_shallow(self) -> bool:
+    async def history(self, base: str, head: str) -> Between | None:
+        """As `between`, with the commits that `head` is ahead by: the newest `MOST_COMMITS`."""
+        found = await self.between(base, head)
+        if found is None:
+            return None
+        told = await self._told(
+            "log", "-z", f"--max-count={MOST_COMMITS}", f"--format={_FORMAT}", f"{base}..{head}"
+        )
+        fields = told.split("\0")
+        commits = (_commit(fields[i : i + _FIELDS]) for i in range(0, len(fields) - 1, _FIELDS))
+        return replace(found, commits=tuple(commits))
+
+    async def _is_shallow(self) -> bool:
         """Whether its history is cut off, as in most CI checkouts: then it cannot tell ancestors."""
         return (await self._told("rev-parse", "--is-shallow-repository")).strip() != "false"
-
-    async def _is_ancestor(self, base: str, head: str) -> bool:
-        return (await self._git("merge-base", "--is-ancestor", base, head)).returncode == 0
 
     async def export(self, sha: str, folder: Path) -> None:
         """Unpack the files of a commit that `has found into an empty folder."""
@@ -129,18 +160,19 @@ class LocalGit:
             "GIT_OPTIONAL_LOCKS": "0",
         }
         try:
-            return await anyio.run_process(
-                ["git", "-C", str(self.root), *arguments], check=False, env=quiet, stdin=DEVNULL
-            )
+            async with self._processes:
+                return await anyio.run_process(
+                    ["git", "-C", str(self.root), *arguments], check=False, env=quiet, stdin=DEVNULL
+                )
         except OSError as error:
             raise LiftlockError(
                 f"git cannot be run: {error.strerror}.", hint="Install git, and check that it is on the PATH."
             ) from error
 
 
-def _commit(told: str) -> Commit:
+def _commit(fields: Sequence[str]) -> Commit:
     """A commit as git prints it by `_FORMAT`."""
-    sha, parents, author, date, message = told.split("\0", 4)
+    sha, parents, author, date, message = fields
     subject, pull_request = read_message(message)
     return Commit(
         sha=sha,

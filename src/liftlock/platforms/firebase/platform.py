@@ -100,6 +100,25 @@ class Firebase:
         _, version = await self._hosting.content(live.version)
         return Known({SITE: version}, marker=version.short)
 
+    async def blobs(self, target: Target, release: Release) -> Mapping[str, Mapping[str, int]]:
+        """See `ports.Measures`. One round trip: Firebase tells the bytes of a whole version alone."""
+        version = _site(release)
+        try:
+            found = await self._hosting.version(version.name)
+        except NotFound:
+            return {}
+        _, size_bytes = found.size
+        return {SITE: {version.content or version.name: int(size_bytes)}} if size_bytes.isdigit() else {}
+
+    def page(self, target: Target) -> str:
+        """See `ports.HasPages`."""
+        base = self._context.http("firebase").base
+        return (
+            f"{base}/_sites/{target.name}/"
+            if base.startswith("http://")
+            else f"https://{target.name}.web.app"
+        )
+
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """See `ports.Platform`. One round trip."""
         version = _site(release)

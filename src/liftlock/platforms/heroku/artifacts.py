@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlsplit
@@ -75,6 +76,12 @@ class Shelf:
             where[process_type] = find.where or "unproved"
             resolved[process_type] = find.image_id or ImageId(str(artifact))
         return Located(Release(release.app, release.commit, resolved), where, "; ".join(notes))
+
+    async def blobs(self, target: Target, release: Release) -> dict[str, Mapping[str, int]]:
+        """See `ports.Measures`: all of the release's images are looked for at once."""
+        types = sorted(release.artifacts)
+        finds = await together(*(partial(self._find, target, release, each, None) for each in types))
+        return {t: find.image.blobs for t, find in zip(types, finds, strict=True) if find.image is not None}
 
     async def _find(self, target: Target, release: Release, process_type: str, source: Target | None) -> Find:
         """The best place that has the image: its own repository, under the commit's tag, settles it at once.

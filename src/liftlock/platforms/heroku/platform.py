@@ -116,6 +116,17 @@ class Heroku:
             await app.maintain(on)
         return before
 
+    async def blobs(self, target: Target, release: Release) -> Mapping[str, Mapping[str, int]]:
+        """See `ports.Measures`. One round trip where the target has the commit's tag, else two."""
+        return await self._shelf.blobs(target, release)
+
+    def page(self, target: Target) -> str:
+        """See `ports.HasPages`. Heroku makes the app's own address up; its dashboard leads there."""
+        base = self._context.http("heroku").base
+        if base.startswith("http://"):
+            return f"{base}/_apps/{target.name}/"
+        return f"https://dashboard.heroku.com/apps/{target.name}"
+
     def _settling(
         self, target: Target, artifacts: Artifacts, switched: Switched, progress: Progress
     ) -> Settling:
