@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 
 class LiftlockError(Exception):
@@ -206,13 +207,13 @@ class BadAnswer(VendorError):
 def ungrouped() -> Iterator[None]:
     """Turn a group of errors, as concurrent work raises it, into the first of ours.
 
-    The others stay reachable as its cause. A group that holds anything that is not ours is a
+    That nobody reads our output any more is nobody's defect, and comes out of a group as well. The others stay reachable as its cause. A group that holds anything that is not ours is a
     defect or a cancellation and passes as it is.
     """
     try:
         yield
     except BaseExceptionGroup as group:
-        ours, others = group.split(LiftlockError)
+        ours, others = group.split((LiftlockError, BrokenPipeError))
         if ours is None or others is not None:
             raise
         raise _first(ours) from group
@@ -235,10 +236,10 @@ def ours(where: str) -> Iterator[None]:
         ) from defect
 
 
-def _first(group: BaseExceptionGroup[LiftlockError]) -> LiftlockError:
+def _first(group: BaseExceptionGroup[Any]) -> LiftlockError | BrokenPipeError:
     first: BaseException = group
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
-    if not isinstance(first, LiftlockError):
+    if not isinstance(first, (LiftlockError, BrokenPipeError)):
         raise TypeError(f"a group of our errors holds {first!r}")
     return first

@@ -399,6 +399,11 @@ class Workflow(Protocol):
         ...
 
 
+def anything(_: object) -> bool:
+    """Takes every entry of a listing."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class NewDeployment:
     """A deployment record to be made. See `Ledger.record`."""
@@ -490,12 +495,32 @@ class Ledger(Protocol):
         """Write a status on a record that we made."""
         ...
 
-    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
-        """Promotions, rollbacks and deploys, newest first; of one environment or of all."""
+    async def intents(
+        self,
+        environment: str | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Intent], bool] = anything,
+    ) -> Sequence[Intent]:
+        """Promotions, rollbacks and deploys, newest first; of one environment or of all.
+
+        Only those that began at `since` or later, and that `where` takes: it is asked newest first,
+        before their states are known. No more is read than it takes to find `limit` of them.
+        """
         ...
 
-    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
-        """An app's records in an environment, newest first, other tools' included."""
+    async def deployments(
+        self,
+        environment: str,
+        app: str,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Deployment], bool] = anything,
+    ) -> Sequence[Deployment]:
+        """An app's records in an environment, newest first, other tools' included; `since` and
+        `where` as for `intents`."""
         ...
 
     async def account(self) -> str:
@@ -551,6 +576,10 @@ class Leases(Protocol):
 
     async def holding(self, environment: str) -> Holding | None:
         """Who holds it now; None when it is free or has run out."""
+        ...
+
+    async def journal(self, environment: str) -> Sequence[Mapping[str, Any]]:
+        """The journal of the newest lease, oldest entry first; empty when that was given back."""
         ...
 
     async def break_(self, environment: str, reason: str) -> Holding:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from liftlock.model import Kind, Recorded, Release, State, StepTime
+from liftlock.model import Deployment, Kind, Recorded, Release, State, StepTime
 from liftlock.ports import Ledger
 from tests.ledgers.worlds import (
     BACKUP,
@@ -208,6 +208,43 @@ async def test_history_is_newest_first_and_as_long_as_asked_for(world: World) ->
     assert [d.id for d in await world.another().deployments("staging", "SSO", 2)] == ids[:0:-1]
     assert all(d.reached_success for d in history)
     assert await world.ledger.deployments("production", "SSO", 10) == []
+
+
+async def test_history_is_looked_through_until_there_is_enough_of_what_is_wanted(world: World) -> None:
+    for number in range(4):
+        await lift(world.ledger, containers(letter="abcd"[number]), str(number))
+    asked: list[str] = []
+
+    def second(record: Deployment) -> bool:
+        asked.append(record.release.commit)
+        return len(asked) == 2
+
+    everything = await world.ledger.deployments("staging", "SSO", 10)
+    (found,) = await world.another().deployments("staging", "SSO", 1, where=second)
+    assert found == everything[1]
+    assert len(asked) == 2
+    assert await world.ledger.deployments("staging", "SSO", 10, since=everything[0].created_at) != []
+    later = everything[0].created_at + timedelta(seconds=1)
+    assert await world.ledger.deployments("staging", "SSO", 10, since=later) == []
+
+
+async def test_promotions_are_looked_through_until_there_is_enough_of_what_is_wanted(world: World) -> None:
+    for key in ("one", "two", "three"):
+        await world.ledger.open_intent(new_intent(key=key))
+    newest = await world.ledger.intents(None, 3)
+    (found,) = await world.another().intents(None, 5, where=lambda i: i.id == newest[2].id)
+    assert found.id == newest[2].id
+    later = newest[0].created_at + timedelta(seconds=1)
+    assert await world.ledger.intents("staging", 5, since=later) == []
+
+
+async def test_what_the_look_for_the_newest_records_shows_holds_the_earlier_ones_too(world: World) -> None:
+    for letter in "abc":
+        await lift(world.ledger, containers(letter=letter), letter)
+    earlier = await world.another().read("staging", APPS).earlier()
+    assert [d.id for d in earlier["SSO"]] == [
+        d.id for d in await world.ledger.deployments("staging", "SSO", 9)
+    ]
 
 
 async def test_an_environment_without_any_record_is_empty(ledger: Ledger) -> None:

@@ -29,7 +29,8 @@ lease = App(
 for module, names in {
     "init": ("init",),
     "doctor": ("doctor",),
-    "look": ("status", "history"),
+    "look": ("status",),
+    "history": ("history",),
     "promote": ("plan", "promote"),
     "rollback": ("rollback",),
     "deploy": ("deploy",),

@@ -1,4 +1,4 @@
-"""The commands that only look: `liftlock status` and `liftlock history`."""
+"""`liftlock status`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 from liftlock.cli import status_view
 from liftlock.cli.options import DEFAULTS, Flag
 from liftlock.cli.session import Common, opened
-from liftlock.commands.history import read_history
 from liftlock.commands.names import check_names
 from liftlock.commands.status import look_at
 
@@ -43,31 +42,3 @@ async def status(
     if check and seen.drifted:
         return 5
     return 1 if check and seen.unseen else 0
-
-
-async def history(
-    environment: str = "",
-    /,
-    *,
-    limit: int = 20,
-    common: Common = DEFAULTS,
-) -> int:
-    """Show who put what where, when, from where, and how it ended. Changes nothing.
-
-    Parameters
-    ----------
-    environment:
-        Only this one.
-    limit:
-        How many entries, newest first.
-    """
-
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        entries = await read_history(project, adapters, environment or None, limit)
-        now = adapters.clock.now()
-    if common.json:
-        output.document(status_view.history_document(entries))
-    else:
-        status_view.show_history(output, entries, now)
-    return 0

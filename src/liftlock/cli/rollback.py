@@ -41,7 +41,7 @@ async def rollback(
     apps:
         Only these apps.
     to:
-        The id of a promotion in `history`: go back to the deployments as it left them. Or a time
+        An id that `history` shows: go back to the deployments as they stood after it. Or a time
         (2026-11-20T12:00, in UTC unless it says otherwise), or how long ago (2h): as they were then.
     yes:
         Do not ask.

@@ -1,4 +1,4 @@
-"""Status and history, for people and for machines."""
+"""Status, for people and for machines."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from liftlock.cli.output import Output
-from liftlock.commands.history import Entry
 from liftlock.commands.status import Cell, Status
-from liftlock.model import Commit, Intent, Known, Project, State, Unknown
+from liftlock.model import Commit, Known, Project, Unknown
 from liftlock.planning.document import release_document, running_document
 from liftlock.planning.observation import Drift
 
@@ -219,107 +218,6 @@ def about_document(commit: Commit | None) -> dict[str, Any] | None:
         "login": commit.login or None,
         "committed_at": commit.committed_at.isoformat() if commit.committed_at else None,
         "pull_request": commit.pull_request,
-    }
-
-
-def show_history(output: Output, entries: Sequence[Entry], now: datetime) -> None:
-    """Newest first, a line each; in a terminal that is too narrow for it, a few lines each."""
-    if not entries:
-        output.line("Nothing is recorded yet.")
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for column in ("when", "environment", "what", "apps", "who", "outcome", "id"):
-        table.add_column(column, no_wrap=column not in {"apps", "outcome"})
-    rows = [_entry(entry, now) for entry in entries]
-    for row in rows:
-        table.add_row(*row)
-    if output.fits(table):
-        output.show(table)
-        return
-    for when, environment, what, apps, who, outcome, id_ in rows:
-        output.show(
-            Text("  ").join((Text(when.plain, style="bold"), environment, what, who, id_)),
-            Padding(apps, (0, 0, 0, 4), expand=False),
-            Padding(outcome, (0, 0, 0, 4), expand=False),
-        )
-
-
-def _entry(entry: Entry, now: datetime) -> tuple[Text, ...]:
-    when = Text(f"{entry.at:%Y-%m-%d %H:%M} ({age(now - entry.at)})")
-    if entry.intent is not None:
-        intent = entry.intent
-        what = f"{intent.kind} from {intent.source}" if intent.source else intent.kind.value
-        by_commit: dict[str, list[str]] = {}
-        for name, release in intent.releases.items():
-            by_commit.setdefault(release.short_commit, []).append(name)
-        apps = "; ".join(f"{commit} {' '.join(names)}" for commit, names in by_commit.items())
-        return (
-            when,
-            Text(entry.environment),
-            Text(what),
-            Text(apps),
-            Text(intent.creator),
-            _outcome(intent),
-            Text(intent.id, style="dim"),
-        )
-    if entry.deployment is None:
-        raise ValueError("a history entry is an intent or a deployment")
-    deployment = entry.deployment
-    state = deployment.state.value if deployment.state else "no status"
-    return (
-        when,
-        Text(entry.environment),
-        Text("another tool"),
-        Text(f"{deployment.app} {deployment.release.short_commit}"),
-        Text(deployment.creator),
-        Text(state, style="dim"),
-        Text(deployment.id, style="dim"),
-    )
-
-
-def _outcome(intent: Intent) -> Text:
-    styles: Mapping[State, str] = {State.SUCCESS: "green", State.FAILURE: "red", State.ERROR: "bold red"}
-    words = "open" if intent.is_open else intent.state.value
-    text = Text(words, style=styles.get(intent.state, "yellow"))
-    if intent.state in {State.FAILURE, State.ERROR} and intent.description:
-        text.append(f": {intent.description.removeprefix('failed: ')}", style="dim")
-    for gate, why in intent.overrides.items():
-        text.append(f"; {gate} overridden ({why})", style="yellow")
-    return text
-
-
-def history_document(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    return [_entry_document(entry) for entry in entries]
-
-
-def _entry_document(entry: Entry) -> dict[str, Any]:
-    if entry.intent is not None:
-        intent = entry.intent
-        return {
-            "at": entry.at.isoformat(),
-            "environment": entry.environment,
-            "kind": intent.kind.value,
-            "source": intent.source or None,
-            "id": intent.id,
-            "by": intent.creator,
-            "outcome": "open" if intent.is_open else intent.state.value,
-            "description": intent.description,
-            "plan": intent.plan_digest,
-            "overrides": dict(intent.overrides),
-            "reverts": intent.reverts or None,
-            "apps": {app: release_document(release) for app, release in intent.releases.items()},
-        }
-    deployment = entry.deployment
-    if deployment is None:
-        raise ValueError("a history entry is an intent or a deployment")
-    return {
-        "at": entry.at.isoformat(),
-        "environment": entry.environment,
-        "kind": "record of another tool",
-        "id": deployment.id,
-        "by": deployment.creator,
-        "outcome": deployment.state.value if deployment.state else None,
-        "apps": {deployment.app: release_document(deployment.release)},
     }
 
 

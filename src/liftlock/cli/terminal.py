@@ -16,6 +16,11 @@ from liftlock.wording import printable
 class Terminal(Console):
     """rich's console; only rich's own control codes and styles reach the terminal."""
 
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: an error like others, where rich would end the process."""
+        self.quiet = True
+        raise BrokenPipeError
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As `Console.render`, every text made `printable`."""
         for segment in super().render(renderable, options):

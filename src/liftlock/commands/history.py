@@ -1,15 +1,24 @@
-"""History: who put what where, when, from where, and how it ended."""
+"""History: who put what where, when, from where, and how it ended; and one promotion in detail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
+from liftlock.commands.facts import told
 from liftlock.commands.names import check_names
-from liftlock.model import Deployment, Intent, Project
+from liftlock.config import duration_s
+from liftlock.engine.backups import journaled_backups
+from liftlock.errors import UsageError
+from liftlock.model import Approval, Backup, Deployment, Intent, Project, State, Unknown
+from liftlock.naming import nearest
 from liftlock.ports import Adapters
-from liftlock.tasks import Background, all_at_once
+from liftlock.tasks import Background, all_at_once, each
+from liftlock.wording import listed
+
+MOST_NAMED = 5
+"""How many ids are named where what was typed begins several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +31,213 @@ class Entry:
     deployment: Deployment | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are asked for; what is "" or None asks for nothing."""
+
+    app: str = ""
+    by: str = ""
+    """A person, as the ledger names them."""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def takes(self, creator: str, at: datetime) -> bool:
+        return self.by.casefold() in {"", creator.casefold()} and (self.until is None or at < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Entries, newest first, and whose entries were looked through for them."""
+
+    entries: Sequence[Entry]
+    people: frozenset[str] = frozenset()
+
+
 async def read_history(
-    project: Project, adapters: Adapters, environment: str | None, limit: int
-) -> Sequence[Entry]:
-    """The newest `limit` entries, newest first, of one environment or of all."""
-    if environment is not None:
-        check_names(project, (environment,))
-    environments = [environment] if environment else list(project.environments)
+    project: Project,
+    adapters: Adapters,
+    environment: str | None,
+    limit: int,
+    wanted: Wanted | None = None,
+) -> Found:
+    """The newest `limit` entries, newest first, of one environment or of all.
+
+    Our own come first: once there are enough of them, other tools' records are looked for no
+    further back than the oldest one.
+    """
+    wanted = wanted or Wanted()
+    check_names(project, (environment,) if environment else (), (wanted.app,) if wanted.app else ())
+    people: set[str] = set()
+
+    def takes_intent(intent: Intent) -> bool:
+        people.add(intent.creator)
+        return wanted.takes(intent.creator, intent.created_at) and wanted.app in {"", *intent.releases}
+
+    def takes_record(record: Deployment) -> bool:
+        if record.promotion:
+            return False
+        people.add(record.creator)
+        return wanted.takes(record.creator, record.created_at)
+
+    ledger = adapters.ledger
+    intents = await ledger.intents(environment, limit, since=wanted.since, where=takes_intent)
+    since = intents[-1].created_at if len(intents) >= limit > 0 else wanted.since
     async with all_at_once() as tasks:
-        intents = Background(tasks, adapters.ledger.intents, environment, limit)
         records = [
-            Background(tasks, adapters.ledger.deployments, e, app, limit)
-            for e in environments
-            for app in project.apps
+            Background(tasks, _records, adapters, place, app, limit, since, takes_record)
+            for place in ([environment] if environment else project.environments)
+            for app in ([wanted.app] if wanted.app else project.apps)
+            if place in project.apps[app].records
         ]
-    entries = [Entry(i.created_at, i.environment, intent=i) for i in await intents.result()]
+    entries = [Entry(i.created_at, i.environment, intent=i) for i in intents]
     for found in records:
-        entries += [
-            Entry(d.created_at, d.environment, deployment=d) for d in await found.result() if not d.promotion
-        ]
+        entries += [Entry(d.created_at, d.environment, deployment=d) for d in await found.result()]
     entries.sort(key=lambda e: e.at, reverse=True)
-    return entries[:limit]
+    return Found(entries[:limit], frozenset(people - {""}))
+
+
+async def _records(
+    adapters: Adapters,
+    environment: str,
+    app: str,
+    limit: int,
+    since: datetime | None,
+    where: Callable[[Deployment], bool],
+) -> Sequence[Deployment]:
+    return await adapters.ledger.deployments(environment, app, limit, since=since, where=where)
+
+
+def moment_of(text: str, now: datetime, option: str, *, is_end: bool = False) -> datetime:
+    """The moment that `2d` (ago), `2026-11-20` or `2026-11-20T12:00` means, in UTC unless it says otherwise.
+
+    A day alone is its beginning, or its end with `is_end`. Raises `UsageError`, naming `option`.
+    """
+    try:
+        return now - timedelta(seconds=duration_s(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text} is neither a day, nor a time, nor how long ago.",
+            hint=f"For example: {option} 2026-11-20, {option} 2026-11-20T12:00 or {option} 2d",
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    is_day = len(text) == len("2026-11-20")
+    return moment + timedelta(days=1) if is_end and is_day else moment
+
+
+def is_id(text: str) -> bool:
+    """Whether this could be the id of a promotion or a record: every ledger's ids have digits."""
+    return any(character.isdigit() for character in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """All that is known of one promotion, rollback or deploy."""
+
+    intent: Intent
+    records: Mapping[str, Deployment]
+    """By app, the record that it made; what is absent was never recorded."""
+    replaced: Mapping[str, Deployment]
+    """By app, the record that was current before."""
+    approvals: Sequence[Approval] | Unknown
+    backups: tuple[Backup, ...]
+    """Those of its records; of one that stands open, those of the lease's journal."""
+
+
+async def account_of(project: Project, adapters: Adapters, id_: str) -> Account | Deployment:
+    """The promotion of that id, of a unique beginning of it, or that made the record of that id.
+
+    Another tool's record is given as it is. Raises `UsageError` for an id that nothing has.
+    """
+    seen: list[str] = []
+    intent = await _intent(adapters, id_, seen)
+    if intent is None:
+        record = await _record(project, adapters, id_)
+        if record is None:
+            near = nearest(id_, seen)
+            raise UsageError(
+                f"No promotion, rollback, deploy or record has the id {id_!r}.",
+                hint=(f"Did you mean {near}? " if near else "") + "See the ids with: liftlock history",
+            )
+        intent = await _intent(adapters, record.promotion, []) if record.promotion else None
+        if intent is None:
+            return record
+    return await _told_of(project, adapters, intent)
+
+
+async def _intent(adapters: Adapters, id_: str, seen: list[str]) -> Intent | None:
+    """The promotion of that id, or the only one whose id begins so; adds the ids looked through to `seen`."""
+
+    def is_it(intent: Intent) -> bool:
+        seen.append(intent.id)
+        return intent.id == id_
+
+    found = await adapters.ledger.intents(None, 1, where=is_it)
+    if not found:
+        begun = [known for known in seen if known.startswith(id_)]
+        if len(begun) > 1:
+            more = f" and {len(begun) - MOST_NAMED} more" if len(begun) > MOST_NAMED else ""
+            raise UsageError(
+                f"{id_!r} begins {len(begun)} ids: {', '.join(begun[:MOST_NAMED])}{more}.",
+                hint="Type more of it.",
+            )
+        if begun:
+            found = await adapters.ledger.intents(None, 1, where=lambda i: i.id == begun[0])
+    return found[0] if found else None
+
+
+async def _record(project: Project, adapters: Adapters, id_: str) -> Deployment | None:
+    places = {f"{app} {e}": (e, app) for app in project.apps for e in project.apps[app].records}
+
+    async def look(name: str) -> Sequence[Deployment]:
+        return await adapters.ledger.deployments(*places[name], 1, where=lambda d: d.id == id_)
+
+    found = await each(places, look)
+    return next((records[0] for records in found.values() if records), None)
+
+
+async def _told_of(project: Project, adapters: Adapters, intent: Intent) -> Account:
+    ledger, environment = adapters.ledger, intent.environment
+    known = [a for a in intent.releases if a in project.apps and environment in project.apps[a].records]
+
+    async def look(app: str) -> Sequence[Deployment]:
+        """The record that it made and the one before; without success it may have made none."""
+        before = intent.replaced.get(app)
+        return await ledger.deployments(
+            environment,
+            app,
+            2 if before and intent.state is State.SUCCESS else 1,
+            since=None if before else intent.created_at,
+            where=lambda d: d.promotion == intent.id or d.id == before,
+        )
+
+    async def journal() -> Sequence[Mapping[str, object]]:
+        return await adapters.leases.journal(environment) if intent.is_open else ()
+
+    async with all_at_once() as tasks:
+        records = Background(tasks, each, known, look)
+        approvals = Background(tasks, told, lambda: ledger.approvals(environment, intent.plan_digest))
+        journaled = Background(tasks, told, journal)
+    found = await records.result()
+    entries = await journaled.result()
+    made = {a: d for a in known for d in found[a] if d.promotion == intent.id}
+    backups = {b.database: b for d in made.values() for b in d.backups}
+    if not isinstance(entries, Unknown):
+        backups |= {b.database: b for b in journaled_backups(intent, entries)}
+    return Account(
+        intent=intent,
+        records=made,
+        replaced={a: d for a in known for d in found[a] if d.promotion != intent.id},
+        approvals=await approvals.result(),
+        backups=tuple(sorted(backups.values(), key=lambda b: b.started_at)),
+    )
+
+
+def nobody_so_named(by: str, people: frozenset[str]) -> str:
+    """What to say where nothing is by somebody of that name."""
+    near = nearest(by, people)
+    there = f" There are entries by {listed(sorted(people))}." if people else ""
+    return f"Nothing here is by {by}." + (f" Did you mean {near}?" if near else there)

@@ -14,6 +14,7 @@ from liftlock.commands.promote import Conditions
 from liftlock.config import duration_s
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Deployment, Intent, Kind, Missing, Project, State, Unknown
+from liftlock.naming import nearest
 from liftlock.planning.make import make_plan
 from liftlock.planning.migrations import backup_before, first_migration, warning
 from liftlock.planning.observation import Wanted
@@ -128,13 +129,20 @@ def _previous_of_each(
 def _after(
     to: str, intents: Sequence[Intent], records: Mapping[str, Sequence[Deployment]], environment: str
 ) -> tuple[dict[str, Wanted | Missing], str]:
-    """Each app as it stood when the promotion `to` had ended."""
+    """Each app as it stood when the promotion `to` had ended, or the record `to` was made."""
     goal = next((i for i in intents if i.id == to), None)
+    record = next((d for found in records.values() for d in found if d.id == to), None)
+    if goal is None and record is not None:  # history shows other tools' records by their own ids
+        goal = next((i for i in intents if i.id == record.promotion), None)
+        if goal is None and record.counts:
+            return _at(record.created_at, intents, records, environment)
     if goal is None or goal.state is not State.SUCCESS:
-        what = "did not succeed" if goal else "is not known"
+        what = "did not succeed" if goal or record else "is not known"
+        near = "" if goal or record else nearest(to, [i.id for i in intents if i.state is State.SUCCESS])
         raise UsageError(
             f"{to!r} {what} in {environment}.",
-            hint=f"Choose the id of a promotion that succeeded from: liftlock history {environment}",
+            hint=(f"Did you mean {near}? " if near else "")
+            + f"Choose the id of a promotion that succeeded from: liftlock history {environment}",
         )
     later = {i.id for i in intents[: intents.index(goal)]}
 

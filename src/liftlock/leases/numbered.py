@@ -150,6 +150,10 @@ class NumberedLeases:
             return None
         return newest.holding(environment, look.highest)
 
+    async def journal(self, environment: str) -> Sequence[Mapping[str, Any]]:
+        newest = await _newest(self._keeper, environment, await self._keeper.look(environment))
+        return newest.record.journal if newest is not None else ()
+
     async def break_(self, environment: str, reason: str) -> Holding:
         for _ in range(ROUNDS):
             looked = self._boottime()

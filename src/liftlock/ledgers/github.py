@@ -10,7 +10,7 @@ for one answer less.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -38,7 +38,7 @@ from liftlock.ledgers.payload import (
 )
 from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, State
 from liftlock.plugins import Context, Plugin
-from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent
+from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
 from liftlock.tasks import Once, together
 
 INTENT_TASK = "liftlock:promotion"
@@ -123,17 +123,33 @@ class GitHubLedger:
         name = self.record_name(deployment.app, deployment.environment)
         await self.deployments_api.add_status(name.repository, int(deployment.id), state, description)
 
-    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
+    async def intents(
+        self,
+        environment: str | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Intent], bool] = anything,
+    ) -> Sequence[Intent]:
+        def is_wanted(entry: Entry) -> bool:
+            return self.concerns(entry, environment) and where(self.intent(entry, ()))
+
         name = "" if environment is None else self.github_name(environment)
         walk = self.deployments_api.walk(self.project.repository, name, INTENT_TASK)
-        found: list[Entry] = []
-        while len(found) < limit and (entries := await walk.take(limit - len(found))):
-            found += [entry for entry in entries if self.concerns(entry, environment)]
-        return await self.with_states(found)
+        return await self.with_states(await walk.some(limit, since, is_wanted))
 
-    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
+    async def deployments(
+        self,
+        environment: str,
+        app: str,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Deployment], bool] = anything,
+    ) -> Sequence[Deployment]:
         name = self.record_name(app, environment)
-        found = await self.deployments_api.walk(name.repository, name.environment, name.task).take(limit)
+        walk = self.deployments_api.walk(name.repository, name.environment, name.task)
+        found = await walk.some(limit, since, lambda e: where(self.deployment(app, environment, e)))
         return list(await together(*[partial(self.judged, app, environment, entry) for entry in found]))
 
     async def account(self) -> str:

@@ -265,6 +265,19 @@ class Walk:
         taken, self._ready = self._ready[:count], self._ready[count:]
         return taken
 
+    async def some(
+        self, count: int, since: datetime | None, wanted: Callable[[Entry], bool]
+    ) -> Sequence[Entry]:
+        """The next `count` ones that are wanted and no older than `since`."""
+        found: list[Entry] = []
+        while len(found) < count and (entries := await self.take(count - len(found))):
+            for entry in entries:
+                if since is not None and entry.created_at < since:
+                    return found
+                if wanted(entry):
+                    found.append(entry)
+        return found
+
     async def _fetch(self, count: int) -> None:
         while len(self._ready) < count and not self._complete:
             if self._page is None:

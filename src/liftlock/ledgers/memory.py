@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 from liftlock.model import Approval, Deployment, Intent, Recorded, State
-from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent
+from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
 
 SHOWN = 20
 """How many of an app's newest records are shown beside the newest one."""
@@ -98,11 +99,30 @@ class Memory:
                 succeeded = known.reached_success or state is State.SUCCESS
                 records[number] = replace(known, state=state, reached_success=succeeded)
 
-    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
-        return [i for i in reversed(self._intents.values()) if environment in {None, i.environment}][:limit]
+    async def intents(
+        self,
+        environment: str | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Intent], bool] = anything,
+    ) -> Sequence[Intent]:
+        found = (i for i in reversed(self._intents.values()) if environment in {None, i.environment})
+        recent = (i for i in found if since is None or i.created_at >= since)
+        return list(islice(filter(where, recent), limit))
 
-    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
-        return _newest_first(self._records[environment, app])[:limit]
+    async def deployments(
+        self,
+        environment: str,
+        app: str,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Deployment], bool] = anything,
+    ) -> Sequence[Deployment]:
+        found = _newest_first(self._records[environment, app])
+        recent = (d for d in found if since is None or d.created_at >= since)
+        return list(islice(filter(where, recent), limit))
 
     async def account(self) -> str:
         return self._account

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -21,15 +21,15 @@ from liftlock.errors import UsageError
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
 from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.plugins import Context, Plugin
-from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent
+from liftlock.ports import Clock, EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
 from liftlock.probes import Finding, Probe
 from liftlock.sqlite_file import SqliteFile, path_of, row_read, user_name
 from liftlock.wording import read_moment
 
 # The indexes are named: without statistics SQLite takes a wider one, and reads more with every record.
-_INTENTS = "SELECT * FROM intents WHERE project = ? ORDER BY id DESC LIMIT ?"
+_INTENTS = "SELECT * FROM intents WHERE project = ? ORDER BY id DESC LIMIT ? OFFSET ?"
 _INTENTS_OF_ENVIRONMENT = """
-    SELECT * FROM intents WHERE project = ? AND environment = ? ORDER BY id DESC LIMIT ?
+    SELECT * FROM intents WHERE project = ? AND environment = ? ORDER BY id DESC LIMIT ? OFFSET ?
 """
 _OPEN_INTENTS = """
     SELECT * FROM intents INDEXED BY open_intents
@@ -37,7 +37,7 @@ _OPEN_INTENTS = """
 """
 _HISTORY = """
     SELECT * FROM deployments INDEXED BY deployments_of_app
-    WHERE project = ? AND environment = ? AND app = ? ORDER BY id DESC LIMIT ?
+    WHERE project = ? AND environment = ? AND app = ? ORDER BY id DESC LIMIT ? OFFSET ?
 """
 _CURRENT = """
     SELECT * FROM deployments INDEXED BY deployments_that_count
@@ -56,8 +56,13 @@ _APPROVALS = """
     SELECT account, at, expires_at FROM approvals
     WHERE project = ? AND environment = ? AND plan = ? ORDER BY id DESC
 """
+AT_A_TIME = 100
+"""How many rows are read at once where not each of them is wanted."""
 SHOWN = 20
 """How many of an app's newest records are shown beside the newest one."""
+
+
+T = TypeVar("T", Intent, Deployment)
 
 
 class SqliteLedger:
@@ -161,16 +166,52 @@ class SqliteLedger:
             durable=False,
         )
 
-    async def intents(self, environment: str | None, limit: int) -> Sequence[Intent]:
+    async def intents(
+        self,
+        environment: str | None,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Intent], bool] = anything,
+    ) -> Sequence[Intent]:
         if environment is None:
-            rows = await self.file.rows(_INTENTS, (self.project, limit))
-        else:
-            rows = await self.file.rows(_INTENTS_OF_ENVIRONMENT, (self.project, environment, limit))
-        return [self.intent(row) for row in rows]
+            return await self._some(_INTENTS, (self.project,), self.intent, limit, since, where)
+        place = self.project, environment
+        return await self._some(_INTENTS_OF_ENVIRONMENT, place, self.intent, limit, since, where)
 
-    async def deployments(self, environment: str, app: str, limit: int) -> Sequence[Deployment]:
-        rows = await self.file.rows(_HISTORY, (self.project, environment, app, limit))
-        return [self.deployment(row) for row in rows]
+    async def deployments(
+        self,
+        environment: str,
+        app: str,
+        limit: int,
+        *,
+        since: datetime | None = None,
+        where: Callable[[Deployment], bool] = anything,
+    ) -> Sequence[Deployment]:
+        place = self.project, environment, app
+        return await self._some(_HISTORY, place, self.deployment, limit, since, where)
+
+    async def _some(
+        self,
+        sql: str,
+        place: tuple[str, ...],
+        read: Callable[[sqlite3.Row], T],
+        limit: int,
+        since: datetime | None,
+        where: Callable[[T], bool],
+    ) -> Sequence[T]:
+        """The newest rows that are wanted, read some at a time until there are enough of them."""
+        found: list[T] = []
+        offset, size = 0, limit if where is anything else max(limit, AT_A_TIME)
+        while len(found) < limit and (rows := await self.file.rows(sql, (*place, size, offset))):
+            for row in rows:
+                one = read(row)
+                if len(found) == limit or (since is not None and one.created_at < since):
+                    return found
+                if where(one):
+                    found.append(one)
+            offset += size
+        return found
 
     async def account(self) -> str:
         await self.file.rows("SELECT 1", ())

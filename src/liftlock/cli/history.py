@@ -1,0 +1,78 @@
+"""`liftlock history`: the list, and one promotion in detail."""
+
+from __future__ import annotations
+
+from liftlock.cli import history_view
+from liftlock.cli.options import DEFAULTS
+from liftlock.cli.session import Common, opened
+from liftlock.commands.history import Wanted, account_of, is_id, moment_of, nobody_so_named, read_history
+from liftlock.errors import UsageError
+from liftlock.model import Deployment
+
+
+async def history(
+    which: str = "",
+    /,
+    *,
+    app: str = "",
+    by: str = "",
+    since: str = "",
+    until: str = "",
+    limit: int = 20,
+    common: Common = DEFAULTS,
+) -> int:
+    """Show who put what where, when, from where, and how it ended. Changes nothing.
+
+    Parameters
+    ----------
+    which:
+        Only this environment; or the id of a promotion, or the beginning of one, to see all of it:
+        its steps and their times, backups, gates and approvals.
+    app:
+        Only what concerns this app.
+    by:
+        Only what this person did, as the ledger names them.
+    since:
+        Not older: a day (2026-11-20), a time (2026-11-20T12:00, in UTC unless it says otherwise), or
+        how long ago (2d).
+    until:
+        Not newer: the same; of a day, its end.
+    limit:
+        How many entries, newest first.
+    """
+
+    project, output = common.project(), common.output()
+    if limit < 1:
+        raise UsageError(f"--limit {limit} shows nothing.", hint="For example: --limit 50")
+    in_detail = bool(which) and which not in project.environments and is_id(which)
+    if in_detail and (app or by or since or until):
+        raise UsageError(
+            f"{which} is one promotion: there is nothing to filter.",
+            hint=f"Show all of it: liftlock history {which}",
+        )
+    async with opened(project, output) as adapters:
+        now = adapters.clock.now()
+        if in_detail:
+            told = await account_of(project, adapters, which)
+        else:
+            wanted = Wanted(
+                app,
+                by,
+                moment_of(since, now, "--since") if since else None,
+                moment_of(until, now, "--until", is_end=True) if until else None,
+            )
+            found = await read_history(project, adapters, which or None, limit, wanted)
+    if in_detail:
+        if common.json:
+            output.document(history_view.account_document(told))
+        elif isinstance(told, Deployment):
+            history_view.show_record(output, told, now)
+        else:
+            history_view.show_account(output, told, now)
+    elif common.json:
+        output.document(history_view.history_document(found.entries))
+    elif by and not found.entries:
+        output.line(nobody_so_named(by, found.people))
+    else:
+        history_view.show_history(output, found.entries, now, is_filtered=wanted != Wanted())
+    return 0
