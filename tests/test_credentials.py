@@ -37,7 +37,7 @@ async def test_each_vendor_gets_the_credential_of_its_usual_place(tmp_path: Path
     assert await says(found.authorization("github", GITHUB)) == "Bearer g-token"
     assert await says(found.authorization("heroku", HEROKU)) == "Bearer h-token"
     assert await says(found.authorization("heroku_data", "https://api.data.heroku.com")) == "Bearer h-token"
-    assert found.registry_login("heroku_registry", "https://registry.heroku.com") == ("_", "h-token")
+    assert await found.registry_login("heroku_registry", "https://registry.heroku.com") == ("_", "h-token")
     registry = found.authorization("heroku_registry", "https://registry.heroku.com")
     assert await says(registry) == f"Basic {base64.b64encode(b'_:h-token').decode()}"
     assert found.authorization("elsewhere", "https://example.com") is None
@@ -96,10 +96,10 @@ async def test_a_sandbox_never_sees_a_real_credential(tmp_path: Path, key: str, 
     environ = {"HEROKU_API_KEY": "real-h", "GITHUB_TOKEN": "real-g", "GOOGLE_APPLICATION_CREDENTIALS": "/x"}
     found = credentials(tmp_path, **environ)
     assert await says(found.authorization(key, base)) == "Bearer owner"
-    assert found.registry_login(key, base) == ("_", "owner")
+    assert await found.registry_login(key, base) == ("_", "owner")
     as_user = credentials(tmp_path, LIFTLOCK_SANDBOX_TOKEN="user-ada", **environ)
     assert await says(as_user.authorization(key, base)) == "Bearer user-ada"
-    assert as_user.registry_login(key, base) == ("_", "user-ada")
+    assert await as_user.registry_login(key, base) == ("_", "user-ada")
 
 
 def test_secrets_of_the_configuration_come_from_the_environment(tmp_path: Path) -> None:
@@ -146,20 +146,20 @@ def test_the_keyring_is_asked_where_it_is_installed(tmp_path: Path, monkeypatch:
     assert caught.value.hint == "Install it with: pip install keyring"
 
 
-def test_other_registries_take_what_docker_login_stored(tmp_path: Path) -> None:
+async def test_other_registries_take_what_docker_login_stored(tmp_path: Path) -> None:
     folder = tmp_path / ".docker"
     folder.mkdir()
     stored = base64.b64encode(b"robot:pass:word").decode()
     (folder / "config.json").write_text(json.dumps({"auths": {"registry.example.com": {"auth": stored}}}))
     found = credentials(tmp_path, GITHUB_TOKEN="g-token")
-    assert found.registry_login("registry.example.com", "https://registry.example.com") == (
+    assert await found.registry_login("registry.example.com", "https://registry.example.com") == (
         "robot",
         "pass:word",
     )
-    assert found.registry_login("ghcr.io", "https://ghcr.io") == ("token", "g-token")
-    assert found.registry_login("other.example.com", "https://other.example.com") is None
+    assert await found.registry_login("ghcr.io", "https://ghcr.io") == ("token", "g-token")
+    assert await found.registry_login("other.example.com", "https://other.example.com") is None
     (folder / "config.json").write_text("[]")
-    assert found.registry_login("registry.example.com", "https://registry.example.com") is None
+    assert await found.registry_login("registry.example.com", "https://registry.example.com") is None
 
 
 async def token_service(

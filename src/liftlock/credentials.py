@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 
+from liftlock.docker_logins import Account, DockerLogins
 from liftlock.errors import Unauthorized, Unreachable, UsageError
 from liftlock.http.addresses import is_loopback
 
@@ -59,13 +60,22 @@ class Credentials:
             return _Google(self._google_file, self.secrets).authorization
         return None
 
-    def registry_login(self, key: str, base: str) -> tuple[str, str] | None:
-        """User and password for a registry; None where anonymous access has to do."""
+    async def registry_login(self, key: str, base: str) -> Account | None:
+        """User and password for a registry; None where anonymous access has to do.
+
+        Heroku's token serves for Heroku's registry; for others, what `docker login` or `skopeo login` stored.
+        """
         if is_loopback(base):
             return "_", self.sandbox_token()
         if key == "heroku_registry":
             return "_", self.heroku_token()
-        return self._docker_login(urlsplit(base).netloc)
+        host = urlsplit(base).netloc
+        found = await DockerLogins(self.environ, self._home()).account(host)
+        if found is None and host == "ghcr.io" and (token := self._variable("GITHUB_TOKEN")):
+            found = "token", token
+        if found is not None:
+            self.secrets.add(found[1])
+        return found
 
     def sandbox_token(self) -> str:
         """What a sandbox on loopback is given; never one of the real credentials."""
@@ -167,21 +177,6 @@ class Credentials:
             hint="Set GOOGLE_APPLICATION_CREDENTIALS to a service account's key file, "
             "or run `gcloud auth application-default login`.",
         )
-
-    def _docker_login(self, host: str) -> tuple[str, str] | None:
-        """What `docker login` stored for a registry, where it stands in the file itself."""
-        folder = Path(self.environ.get("DOCKER_CONFIG") or self._home() / ".docker")
-        try:
-            stored = json.loads((folder / "config.json").read_text())["auths"][host]["auth"]
-            user, colon, password = base64.b64decode(stored).decode().partition(":")
-        except (OSError, ValueError, KeyError, TypeError):
-            user, colon, password = "", "", ""
-        if not colon and host == "ghcr.io" and (token := self._variable("GITHUB_TOKEN")):
-            user, colon, password = "token", ":", token
-        if not colon:
-            return None
-        self.secrets.add(password)
-        return user, password
 
 
 def _always(value: str) -> Authorization:

@@ -78,6 +78,45 @@ async def run(
     return Outcome(exit_code, output.lines())
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a program wrote on standard output; an exit code of None: out of time. It may hold secrets."""
+
+    exit_code: int | None
+    text: str
+
+
+async def ask(argv: Sequence[str], text: str, variables: Mapping[str, str], limit_s: float) -> Reply:
+    """Run a program that reads `text` and replies, as helpers that keep secrets do: nothing is in its arguments.
+
+    Ended as `run` ends programs; one that cannot be started ends with exit code 127.
+    """
+    try:
+        process = await anyio.open_process(
+            argv, env=variables, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        )
+    except OSError:
+        return Reply(127, "")
+    said = b""
+    async with process:
+        try:
+            with anyio.move_on_after(limit_s) as limit:
+                if process.stdin is not None:
+                    with suppress(anyio.BrokenResourceError):  # it did not want to know
+                        await process.stdin.send(text.encode())
+                    await process.stdin.aclose()
+                if process.stdout is not None:
+                    async for piece in process.stdout:
+                        said += piece
+                        if len(said) > _LONGEST_REST:
+                            break
+                await process.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end_group(process)
+    return Reply(None if limit.cancelled_caught else process.returncode, said.decode(errors="replace"))
+
+
 async def _end_group(process: Process) -> None:
     """Ask the process and all that it started to end, and kill what has not after some seconds."""
     if process.returncode is None:

@@ -52,8 +52,11 @@ async def distribution(tmp_path: Path) -> AsyncIterator[Callable[..., Distributi
             return opened[-1]
 
         def connect(host: str) -> Registry:
+            async def logged_in() -> tuple[str, str] | None:
+                return login()
+
             http = client(host, f"{scheme}://{host}")
-            return Registry(host, http, login, client, schema2_only=host in schema2_only)
+            return Registry(host, http, logged_in, client, schema2_only=host in schema2_only)
 
         return Distribution(connect, Sources(LayerCache(tmp_path / "cache"), {}))
 

@@ -551,7 +551,10 @@ def test_a_token_is_renewed_before_it_expires(tmp_path: Path) -> None:
         def client(vendor: str, base: str) -> Http:
             return Http(vendor, base, transport=memory.transport)
 
-        return Registry(host, client(host, f"http://{host}"), lambda: ("u", "secret"), client)
+        async def login() -> tuple[str, str]:
+            return "u", "secret"
+
+        return Registry(host, client(host, f"http://{host}"), login, client)
 
     async def story() -> None:
         client = Distribution(connect, Sources(LayerCache(tmp_path), {}))

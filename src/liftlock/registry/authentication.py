@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Awaitable, Callable, Iterable
+from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 
 import anyio
 
+from liftlock.docker_logins import IDENTITY_TOKEN, Account
 from liftlock.errors import BadAnswer, UsageError
 from liftlock.http import Answer, Http, field, optional, safe_address
 
-Login = Callable[[], tuple[str, str] | None]
+Login = Callable[[], Awaitable[Account | None]]
+"""The registry's account, asked for once."""
+CLIENT_ID = "liftlock"
 Connect = Callable[[str, str], Http]
 """(vendor, base) -> a client without credentials, for a registry's token service."""
 
@@ -35,6 +38,9 @@ class Authentication:
         self._challenge: dict[str, str] = {}
         self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
         self._lock = anyio.Lock()
+        self._asking = anyio.Lock()
+        self._account: list[Account | None] = []
+        """What `login` said, once it was asked: it may run a program."""
 
     async def header(self, scopes: Iterable[str]) -> str | None:
         """The `Authorization` for requests within `scopes`; None for anonymous access.
@@ -42,7 +48,7 @@ class Authentication:
         Basic is sent before the registry asks, which saves a round trip for those that take it.
         """
         if not self._challenge:
-            return self._basic()
+            return await self._basic()
         return await self._token(tuple(sorted(scopes)))
 
     async def renewed(self, refusal: Answer, scopes: Iterable[str], sent: str | None) -> str | None:
@@ -60,9 +66,15 @@ class Authentication:
         value = await self._token(key)
         return None if value == sent else value
 
-    def _basic(self) -> str | None:
-        login = self._login()
-        if login is None:
+    async def _logged_in(self) -> Account | None:
+        async with self._asking:
+            if not self._account:
+                self._account.append(await self._login())
+        return self._account[0]
+
+    async def _basic(self) -> str | None:
+        login = await self._logged_in()
+        if login is None or login[0] == IDENTITY_TOKEN:
             return None
         return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
 
@@ -84,16 +96,39 @@ class Authentication:
                 f"{self._vendor} wants its tokens fetched from {safe_address(realm)}, which is not safe.",
                 vendor=self._vendor,
             ) from error
-        basic = self._basic()
         asked = anyio.current_time()
-        answer = await client.request(
-            "GET",
-            f"?{parts.query}" if parts.query else "",
-            params={"service": self._challenge.get("service"), "scope": list(scopes)},
-            headers={"authorization": basic} if basic else {},
-        )
+        query = f"?{parts.query}" if parts.query else ""
+        login = await self._logged_in()
+        if login is not None and login[0] == IDENTITY_TOKEN:
+            answer = await self._exchanged(client, query, login[1], scopes)
+        else:
+            basic = await self._basic()
+            answer = await client.request(
+                "GET",
+                query,
+                params={"service": self._challenge.get("service"), "scope": list(scopes)},
+                headers={"authorization": basic} if basic else {},
+            )
         body = answer.object()
         token = optional(body, "token", str) or field(body, "access_token", str)
         client.secrets.add(token)
         lifetime = optional(body, "expires_in", float) or DEFAULT_LIFETIME_S
         return token, asked + max(lifetime - MARGIN_S, lifetime / 2)
+
+    async def _exchanged(self, client: Http, query: str, identity: str, scopes: tuple[str, ...]) -> Answer:
+        """The answer to a refresh token. Source: CNCF Distribution, "Oauth2 Token Authentication"."""
+        client.secrets.update((identity, quote_plus(identity)))
+        form = {
+            "grant_type": "refresh_token",
+            "service": self._challenge.get("service", ""),
+            "client_id": CLIENT_ID,
+            "scope": " ".join(scopes),
+            "refresh_token": identity,
+        }
+        return await client.request(
+            "POST",
+            query,
+            content=urlencode(form).encode(),
+            headers={"content-type": "application/x-www-form-urlencoded"},
+            repeat=True,
+        )
