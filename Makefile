@@ -62,10 +62,10 @@ links: $(VENV)/.dev
 	$(BIN)/sphinx-build --quiet -b linkcheck -d build/doctrees docs build/links
 
 ## Measure promotions and the engine, and print the ratios
-bench: $(VENV)/.dev $(VENV)/.project
+bench: $(VENV)/.dev $(VENV)/.project installed
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.promotion
-	$(BIN)/python -m benchmarks.push
+	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock $(BIN)/python -m benchmarks.push
 
 ## Pin the requirements anew, from pyproject.toml and requirements/*.in (UPGRADE=1 takes newer versions)
 requirements: $(VENV)/.dev

@@ -1,8 +1,12 @@
-"""Six images to three environments: liftlock beside what teams use today. `python -m benchmarks.push`.
+"""Six images to three environments: liftlock beside what teams use today. `python -m benchmarks.push [ROUNDS]`.
 
-Every contender gets an empty CNCF registry of its own behind a proxy that counts, the same images,
-and pushes three times: into nothing, after one layer of one image changed, and without a change.
-docker and skopeo push one image after another, as pipelines do. Ratios are of one run on one machine.
+In each round every contender gets an empty CNCF registry of its own behind a proxy that counts, the same
+images, and pushes three times: into nothing, after one layer of one image changed, and without a change.
+The others push one image after another, as pipelines do. What was written to disk before is written out
+first, and another contender begins in each round. Shown are medians, and ratios of one run on one machine.
+
+Set LIFTLOCK_PROGRAM to measure an installed liftlock, as `make bench` does: the tools that a developer's
+environment holds besides cost time at every start.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -109,7 +114,9 @@ def liftlock(folder: Path, host: str) -> tuple[Command, Path, dict[str, str]]:
         ["add", "liftlock.toml"], [*who, "commit", "-q", "-m", "Begin"],
     ):  # fmt: skip
         subprocess.run(["git", *words], cwd=checkout, env=environ, check=True)
-    return lambda tag: [[sys.executable, "-m", "liftlock", "push"]], checkout, environ
+    program = os.environ.get("LIFTLOCK_PROGRAM")
+    start = [program] if program else [sys.executable, "-m", "liftlock"]
+    return lambda tag: [[*start, "push"]], checkout, environ
 
 
 def skopeo(folder: Path, host: str) -> tuple[Command, Path, dict[str, str]]:
@@ -117,6 +124,16 @@ def skopeo(folder: Path, host: str) -> tuple[Command, Path, dict[str, str]]:
         return [
             ["skopeo", "copy", "--all", "--dest-tls-verify=false", f"docker-archive:images/{app}.tar",
              f"docker://{host}/{app}-{env}/web:{tag}"]
+            for env in ENVIRONMENTS for app in IMAGES
+        ]  # fmt: skip
+
+    return commands, folder.parent, dict(os.environ)
+
+
+def crane(folder: Path, host: str) -> tuple[Command, Path, dict[str, str]]:
+    def commands(tag: str) -> list[Sequence[str]]:
+        return [
+            ["crane", "push", "--insecure", f"images/{app}.tar", f"{host}/{app}-{env}/web:{tag}"]
             for env in ENVIRONMENTS for app in IMAGES
         ]  # fmt: skip
 
@@ -150,56 +167,75 @@ def load(images: Path, engine: str) -> None:
 
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    results: dict[str, list[Measured]] = {}
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    results: dict[tuple[str, int], list[Measured]] = {}
     with tempfile.TemporaryDirectory(prefix="liftlock-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        images = folder / "images"
-        images.mkdir()
         contenders = ["liftlock"]
-        if shutil.which("skopeo"):
-            contenders.append("skopeo copy")
+        for program, contender in (("skopeo", "skopeo copy"), ("crane", "crane push")):
+            if shutil.which(program):
+                contenders.append(contender)
+            else:
+                print(f"without {contender}: {program} is not installed")
         engine = ""
         try:
             engine = stack.enter_context(dockerd())
             contenders.append("docker push")
         except NoEngine as reason:
             print(f"without docker push: {reason}")
+        for number in range(rounds):
+            turn = number % len(contenders)
+            one_round(folder / f"{number}", [*contenders[turn:], *contenders[:turn]], engine, results)
+            shutil.rmtree(folder / f"{number}")
+    show(contenders, results, rounds)
+
+
+def one_round(
+    folder: Path, contenders: Sequence[str], engine: str, results: dict[tuple[str, int], list[Measured]]
+) -> None:
+    """All stories, by every contender into a registry of its own."""
+    images = folder / "images"
+    images.mkdir(parents=True)
+    with ExitStack() as stack:
         made = {}
         for contender in contenders:
             place = folder / contender.replace(" ", "-")
             wire = stack.enter_context(registry(place))
-            if contender == "liftlock":
-                made[contender] = (wire, *liftlock(place, wire.host))
-            elif contender == "docker push":
+            if contender == "docker push":
                 made[contender] = (wire, *docker(place, wire.host, engine))
             else:
-                made[contender] = (wire, *skopeo(place, wire.host))
+                make = {"liftlock": liftlock, "skopeo copy": skopeo, "crane push": crane}[contender]
+                made[contender] = (wire, *make(place, wire.host))
         for number in range(len(STORIES)):
             changed = list(IMAGES) if number == 0 else ["odb"] if number == 1 else []
             if changed:  # in another process: the largest size of this one would count for its children
                 words = ["benchmarks.push.pictures", str(images), " changed" if number else "", *changed]
                 subprocess.run([sys.executable, "-m", *words], check=True)
-            if engine:
-                load(images, engine)
+                if engine:
+                    load(images, engine)
             for contender, (wire, commands, place, environ) in made.items():
+                os.sync()  # nobody pays for what was written before
                 before, began = wire.sent(), time.monotonic()
                 peaks = [peak_mb(command, place, environ) for command in commands(f"{number}")]
                 seconds = time.monotonic() - began
                 peak = engine_peak_mb(engine) if contender == "docker push" else max(peaks)
-                results.setdefault(contender, []).append(Measured(seconds, wire.sent() - before, peak))
-    show(results)
+                measured = Measured(seconds, wire.sent() - before, peak)
+                results.setdefault((contender, number), []).append(measured)
 
 
-def show(results: dict[str, list[Measured]]) -> None:
-    ours = results["liftlock"]
+def show(contenders: Sequence[str], results: dict[tuple[str, int], list[Measured]], rounds: int) -> None:
+    print(f"medians of {rounds} rounds; in brackets the least and the most; x is the time beside liftlock's")
     for number, story in enumerate(STORIES):
+        ours = statistics.median(one.seconds for one in results["liftlock", number])
         print(f"\n{story}")
-        for contender, measured in results.items():
-            one = measured[number]
-            ratio = one.seconds / ours[number].seconds
+        for contender in contenders:
+            measured = results[contender, number]
+            seconds = sorted(one.seconds for one in measured)
+            median = statistics.median(seconds)
             print(
-                f"  {contender:<12} {one.seconds:7.2f} s  ({ratio:5.1f} x)  {one.bytes / 1e6:8.1f} MB sent  "
-                f"{one.peak_mb:6.0f} MB peak"
+                f"  {contender:<12} {median:7.2f} s [{seconds[0]:.2f} to {seconds[-1]:.2f}]  {median / ours:5.2f} x"
+                f"  {statistics.median(one.bytes for one in measured) / 1e6:8.1f} MB sent"
+                f"  {max(one.peak_mb for one in measured):6.0f} MB peak"
             )
 
 
