@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from liftlock.cli import main
+from liftlock.cli.app import run
 from tests.actions.test_workflows import SHOP
 
 
@@ -24,7 +24,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_writes_the_workflows_of_a_project_and_says_what_they_expect(
     checkout: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["init", "--github-actions"]) == 0
+    assert run(["init", "--github-actions"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     folder = checkout / ".github" / "workflows"
     assert f"Wrote {folder / 'liftlock-deploy.yml'}" in said
@@ -39,7 +39,7 @@ def test_the_main_branch_is_origin_s(checkout: Path) -> None:
     head = checkout / ".git" / "refs" / "remotes" / "origin" / "HEAD"
     head.parent.mkdir(parents=True)
     head.write_text("ref: refs/remotes/origin/release/next\n")
-    assert main(["init", "--github-actions", "--json"]) == 0
+    assert run(["init", "--github-actions", "--json"]) == 0
     assert 'branches: ["release/next"]' in (checkout / ".github/workflows/liftlock-deploy.yml").read_text()
 
 
@@ -49,7 +49,7 @@ def test_a_project_below_the_root_is_named(
     (checkout / "ops").mkdir()
     (checkout / "liftlock.toml").rename(checkout / "ops" / "liftlock.toml")
     monkeypatch.chdir(checkout / "ops")
-    assert main(["init", "--github-actions", "--json"]) == 0
+    assert run(["init", "--github-actions", "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
     assert [one["state"] for one in files] == ["written", "written"]
     for one in files:
@@ -62,7 +62,7 @@ def test_what_is_there_is_compared_and_left(checkout: Path, capsys: pytest.Captu
     mine = checkout / ".github" / "workflows" / "liftlock-promote.yml"
     mine.parent.mkdir(parents=True)
     mine.write_text("name: Mine\n")
-    assert main(["init", "--github-actions"]) == 0
+    assert run(["init", "--github-actions"]) == 0
     said = capsys.readouterr().out
     assert f"{mine} is there already, and was left as it is. It differs:" in said.replace("\n", " ").replace(
         "  ", " "
@@ -72,7 +72,7 @@ def test_what_is_there_is_compared_and_left(checkout: Path, capsys: pytest.Captu
 
 
 def test_an_action_needs_a_commit(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", "--github-actions", "--action", "example/liftlock@main"]) == 2
+    assert run(["init", "--github-actions", "--action", "example/liftlock@main"]) == 2
     assert "does not name an action by its commit" in capsys.readouterr().err
-    assert main(["init", "--action", "example/liftlock@main"]) == 2
+    assert run(["init", "--action", "example/liftlock@main"]) == 2
     assert not (checkout / ".github").exists()
