@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from liftlock import __version__
+from liftlock.cli.examples import EXAMPLES, epilogue
 from liftlock.cli.output import print_error
 from liftlock.errors import LiftlockError, UsageError, ungrouped
 
@@ -27,6 +28,7 @@ lease = App(
 )
 
 for module, names in {
+    "completion": ("completion",),
     "init": ("init",),
     "doctor": ("doctor",),
     "look": ("status",),
@@ -41,10 +43,12 @@ for module, names in {
     "backups": ("backups",),
 }.items():
     for name in names:
-        app.command(f"liftlock.cli.{module}:{name}", name=name)
+        # A group is an App, and says itself what its commands are.
+        more = {"help_epilogue": epilogue(name)} if name in EXAMPLES else {}
+        app.command(f"liftlock.cli.{module}:{name}", name=name, **more)
 app.command(lease)
-lease.command("liftlock.cli.lease:show", name="show")
-lease.command("liftlock.cli.lease:break_", name="break")
+lease.command("liftlock.cli.lease:show", name="show", help_epilogue=epilogue("lease show"))
+lease.command("liftlock.cli.lease:break_", name="break", help_epilogue=epilogue("lease break"))
 
 
 def know(group: App) -> None:

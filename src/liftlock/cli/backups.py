@@ -19,6 +19,8 @@ from liftlock.cli.backups_view import (
     told_restore,
     verdict_document,
 )
+from liftlock.cli.examples import epilogue
+from liftlock.cli.options import AppName, EnvironmentName
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
@@ -44,8 +46,8 @@ backups = App(
 )
 
 
-@backups.command(name="list")
-async def list_(environment: str, /, *apps: str, common: Common = DEFAULTS) -> int:
+@backups.command(name="list", help_epilogue=epilogue("backups list"))
+async def list_(environment: EnvironmentName, /, *apps: AppName, common: Common = DEFAULTS) -> int:
     """List the complete backups of an environment's databases, newest first. Changes nothing.
 
     Parameters
@@ -67,8 +69,8 @@ async def list_(environment: str, /, *apps: str, common: Common = DEFAULTS) -> i
     return 0
 
 
-@backups.command
-async def capture(environment: str, /, *apps: str, common: Common = DEFAULTS) -> int:
+@backups.command(help_epilogue=epilogue("backups capture"))
+async def capture(environment: EnvironmentName, /, *apps: AppName, common: Common = DEFAULTS) -> int:
     """Back up all databases of an environment at once, one that several apps share once.
 
     Parameters
@@ -101,9 +103,9 @@ async def capture(environment: str, /, *apps: str, common: Common = DEFAULTS) ->
     return 0
 
 
-@backups.command
+@backups.command(help_epilogue=epilogue("backups download"))
 async def download(
-    environment: str, app: str, backup: str = "", /, *, out: Path, common: Common = DEFAULTS
+    environment: EnvironmentName, app: AppName, backup: str = "", /, *, out: Path, common: Common = DEFAULTS
 ) -> int:
     """Write a backup to a file, an archive of pg_dump. It never overwrites one.
 
@@ -130,10 +132,10 @@ async def download(
     return 0
 
 
-@backups.command
+@backups.command(help_epilogue=epilogue("backups verify"))
 async def verify(
-    environment: str,
-    app: str,
+    environment: EnvironmentName,
+    app: AppName,
     backup: str = "",
     /,
     *,
@@ -176,10 +178,10 @@ async def verify(
     return 0 if passed else 1
 
 
-@backups.command
+@backups.command(help_epilogue=epilogue("backups restore"))
 async def restore(
-    environment: str,
-    app: str,
+    environment: EnvironmentName,
+    app: AppName,
     backup: str,
     /,
     *,
@@ -224,9 +226,9 @@ async def restore(
     return await until_signalled(work, output)
 
 
-@backups.command
+@backups.command(help_epilogue=epilogue("backups prune"))
 async def prune(
-    environment: str,
+    environment: EnvironmentName,
     /,
     *,
     keep: int,

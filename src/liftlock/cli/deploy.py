@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from liftlock.cli.checkout import at_hand
-from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName, Flag, GateNames, Wait, seconds
 from liftlock.cli.publishing import shown
 from liftlock.cli.running import overridden, plan_and_run
 from liftlock.cli.session import Common
@@ -18,12 +18,12 @@ from liftlock.ports import Adapters
 
 
 async def deploy(
-    environment: str = "",
+    environment: EnvironmentName = "",
     /,
-    *apps: str,
+    *apps: AppName,
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
-    override: list[str] | None = None,
+    override: GateNames = None,
     reason: str = "",
     wait: Wait = "30m",
     events: Annotated[bool, Flag] = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from liftlock.cli import history_view
-from liftlock.cli.options import DEFAULTS
+from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName
 from liftlock.cli.session import Common, opened
 from liftlock.commands.history import Wanted, account_of, is_id, moment_of, nobody_so_named, read_history
 from liftlock.errors import UsageError
@@ -11,10 +11,10 @@ from liftlock.model import Deployment
 
 
 async def history(
-    which: str = "",
+    which: EnvironmentName = "",
     /,
     *,
-    app: str = "",
+    app: AppName = "",
     by: str = "",
     since: str = "",
     until: str = "",

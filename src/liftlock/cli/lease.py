@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from liftlock.cli import lease_view
-from liftlock.cli.options import DEFAULTS
+from liftlock.cli.options import DEFAULTS, EnvironmentName
 from liftlock.cli.session import Common, opened
 from liftlock.commands.lease import break_lease, show_lease
 
 
 async def show(
-    environment: str,
+    environment: EnvironmentName,
     /,
     *,
     common: Common = DEFAULTS,
@@ -33,7 +33,7 @@ async def show(
 
 
 async def break_(
-    environment: str,
+    environment: EnvironmentName,
     /,
     *,
     reason: str,

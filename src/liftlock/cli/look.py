@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 from liftlock.cli import status_view
-from liftlock.cli.options import DEFAULTS, Flag
+from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag
 from liftlock.cli.session import Common, opened
 from liftlock.commands.names import check_names
 from liftlock.commands.status import look_at
 
 
 async def status(
-    environment: str = "",
+    environment: EnvironmentName = "",
     /,
     *,
     check: Annotated[bool, Flag] = False,

@@ -6,12 +6,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from liftlock.cli import completers
 from liftlock.cli.session import Common
 from liftlock.config import duration_s
 from liftlock.errors import UsageError
 
 Flag = Parameter(negative="")
 """A switch without a `--no-` twin."""
+EnvironmentName = Annotated[str, Parameter(completer=completers.environments)]
+SourceName = Annotated[str, Parameter(completer=completers.sources)]
+TargetName = Annotated[str, Parameter(completer=completers.targets)]
+AppName = Annotated[str, Parameter(completer=completers.apps)]
+GateNames = Annotated[list[str] | None, Parameter(completer=completers.gates)]
+PromotionId = Annotated[str, Parameter(completer=completers.promotions)]
 Wait = Annotated[str, Parameter(show_default=True)]
 DEFAULTS = Common()
 

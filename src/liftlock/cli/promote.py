@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.options import DEFAULTS, AppName, Flag, GateNames, SourceName, TargetName, Wait, seconds
 from liftlock.cli.running import overridden, plan_and_run
 from liftlock.cli.session import Common, opened
 from liftlock.commands.promote import Conditions, plan_promotion
@@ -21,10 +21,10 @@ from liftlock.wiring import endpoint_notes
 
 
 async def plan(
-    source: str,
-    target: str,
+    source: SourceName,
+    target: TargetName,
     /,
-    *apps: str,
+    *apps: AppName,
     out: Path | None = None,
     accept_drift: Annotated[bool, Flag] = False,
     common: Common = DEFAULTS,
@@ -66,16 +66,16 @@ async def plan(
 
 
 async def promote(
-    source: str = "",
-    target: str = "",
+    source: SourceName = "",
+    target: TargetName = "",
     /,
-    *apps: str,
+    *apps: AppName,
     plan: Path | None = None,
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
     on_failure: Literal["undo", "stop"] = "undo",
     accept_drift: Annotated[bool, Flag] = False,
-    override: list[str] | None = None,
+    override: GateNames = None,
     reason: str = "",
     wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,

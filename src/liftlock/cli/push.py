@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from liftlock.cli.checkout import at_hand
-from liftlock.cli.options import DEFAULTS
+from liftlock.cli.options import DEFAULTS, AppName
 from liftlock.cli.publishing import shown
 from liftlock.cli.session import Common, import_meanwhile, opened, until_signalled
 from liftlock.commands import publish as work
@@ -17,7 +17,7 @@ from liftlock.tasks import all_at_once
 from liftlock.wording import size
 
 
-async def build(*apps: str, common: Common = DEFAULTS) -> int:
+async def build(*apps: AppName, common: Common = DEFAULTS) -> int:
     """Build the images of this checkout's apps on this machine. Nothing leaves it.
 
     Parameters
@@ -54,7 +54,7 @@ async def build(*apps: str, common: Common = DEFAULTS) -> int:
     return await until_signalled(run, output)
 
 
-async def push(*apps: str, common: Common = DEFAULTS) -> int:
+async def push(*apps: AppName, common: Common = DEFAULTS) -> int:
     """Build this checkout's apps and make their artifacts present in every environment. Nothing is released.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName, Flag, Wait, seconds
 from liftlock.cli.running import plan_and_run
 from liftlock.cli.session import Common, opened
 from liftlock.commands.approve import approve_plan
@@ -16,9 +16,9 @@ from liftlock.ports import Adapters
 
 
 async def record(
-    environment: str,
+    environment: EnvironmentName,
     /,
-    *apps: str,
+    *apps: AppName,
     commit: str = "",
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
@@ -57,7 +57,7 @@ async def approve(
     plan_digest: str,
     /,
     *,
-    environment: str = "",
+    environment: EnvironmentName = "",
     expires_in: str = "24h",
     common: Common = DEFAULTS,
 ) -> int:

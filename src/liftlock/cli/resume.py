@@ -8,7 +8,7 @@ from typing import Annotated
 import anyio
 
 from liftlock.cli import plan_view, progress
-from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag, Wait, seconds
 from liftlock.cli.runner import reported
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.commands import resume as use_case
@@ -21,7 +21,7 @@ from liftlock.wiring import endpoint_notes
 
 
 async def resume(
-    environment: str,
+    environment: EnvironmentName,
     /,
     *,
     finish: Annotated[bool, Flag] = False,

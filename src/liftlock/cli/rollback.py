@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from liftlock.cli.backups import rollback_with_databases
-from liftlock.cli.options import DEFAULTS, Flag, Wait, seconds
+from liftlock.cli.options import (
+    DEFAULTS,
+    AppName,
+    EnvironmentName,
+    Flag,
+    GateNames,
+    PromotionId,
+    Wait,
+    seconds,
+)
 from liftlock.cli.running import ask, overridden, plan_and_run
 from liftlock.cli.session import Common
 from liftlock.commands.promote import Conditions
@@ -17,16 +26,16 @@ from liftlock.ports import Adapters
 
 
 async def rollback(
-    environment: str,
+    environment: EnvironmentName,
     /,
-    *apps: str,
-    to: str = "",
+    *apps: AppName,
+    to: PromotionId = "",
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
     accept_drift: Annotated[bool, Flag] = False,
     restore_database: Annotated[bool, Flag] = False,
     confirm: str = "",
-    override: list[str] | None = None,
+    override: GateNames = None,
     reason: str = "",
     wait: Wait = "0s",
     events: Annotated[bool, Flag] = False,

@@ -1,0 +1,46 @@
+"""What `--help` shows under each command: lines that can be typed as they stand, in the reference project."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "approve": ("liftlock approve 05865d2b6e31",),
+    "backups capture": ("liftlock backups capture production", "liftlock backups capture production ODB"),
+    "backups download": ("liftlock backups download production ODB --out odb.dump",),
+    "backups list": ("liftlock backups list production",),
+    "backups prune": ("liftlock backups prune production --keep 20",),
+    "backups restore": ("liftlock backups restore staging ODB b003",),
+    "backups verify": ("liftlock backups verify production ODB",),
+    "build": ("liftlock build", "liftlock build ODB"),
+    "completion": ("liftlock completion bash --install", 'eval "$(liftlock completion zsh)"'),
+    "demo": ("liftlock demo", "liftlock demo --keep"),
+    "deploy": ("liftlock deploy dev", "liftlock deploy dev ODB --yes"),
+    "doctor": ("liftlock doctor", "liftlock doctor --json"),
+    "history": ("liftlock history", "liftlock history production --limit 5"),
+    "init": (
+        "liftlock init --print",
+        "liftlock init --repository example/services --repository example/explore",
+        "liftlock init --github-actions",
+    ),
+    "lease break": ('liftlock lease break staging --reason "the laptop was lost"',),
+    "lease show": ("liftlock lease show staging",),
+    "plan": ("liftlock plan dev staging", "liftlock plan staging production --out plan.json"),
+    "promote": (
+        "liftlock promote dev staging",
+        "liftlock promote dev staging ODB SSO --yes",
+        "liftlock promote --plan plan.json",
+        'liftlock promote staging production --override soak --reason "hotfix"',
+    ),
+    "push": ("liftlock push", "liftlock push ODB"),
+    "record": ("liftlock record staging", "liftlock record staging ODB --yes"),
+    "resume": ("liftlock resume staging", "liftlock resume staging --undo"),
+    "rollback": ("liftlock rollback production", "liftlock rollback production --to 42 --dry-run"),
+    "sandbox": ("liftlock sandbox", "liftlock sandbox --config liftlock.toml --port 8080"),
+    "status": ("liftlock status", "liftlock status staging --check"),
+}
+
+
+def epilogue(command: str) -> str:
+    """What the help of a command ends with."""
+    return "\n".join(["", "Examples:", *(f"  {line}" for line in EXAMPLES[command])])
