@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,16 @@ def test_nothing_in_a_summary_becomes_markup_of_another_kind() -> None:
     page = runner_summary.refused("promotion from dev to staging", None, cause, {})
     assert "\n`````text\n```\n<script>" in page, "a fence that nothing in it closes"
     assert r"\[look\](javascript:x) \| \<b\>" in page
+
+
+def test_what_is_printed_commands_nothing_until_the_annotation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with reported("deploy", "dev", told(tmp_path)) as report:
+        sys.stderr.write("    ::add-mask::a\n")
+        report.failure = "It failed.", "deploy to dev"
+    stop, printed, go_on, failed = capsys.readouterr().err.splitlines()
+    assert stop.startswith("::stop-commands::end-")
+    assert printed == "    ::add-mask::a"
+    assert go_on == f"::{stop.removeprefix('::stop-commands::')}::"
+    assert failed == "::error title=deploy to dev::It failed."

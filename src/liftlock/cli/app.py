@@ -60,10 +60,13 @@ def know(group: App) -> None:
 
 def tell(error: LiftlockError, commands: Sequence[str], *, color: bool) -> None:
     """Say an error to whoever reads: in a job of GitHub Actions, at the run's page as well."""
-    print_error(error, color=color)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        from liftlock.cli.runner import annotate
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        print_error(error, color=color)
+    else:
+        from liftlock.cli.runner import annotate, unheeded
 
+        with unheeded():
+            print_error(error, color=color)
         annotate("\n".join(filter(None, (error.message, error.hint))), " ".join(["liftlock", *commands[:3]]))
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -43,6 +43,8 @@ class Report:
         self._environ = environ
         self._plan: tuple[Project, Plan] | None = None
         self._state = ""
+        self.failure: tuple[str, str] | None = None
+        """What is to be annotated of a run that ended badly, and its title."""
 
     def shows(self, project: Project, plan: Plan) -> None:
         """The plan, as it is shown; the last one that is shown is the one that counts."""
@@ -95,7 +97,7 @@ class Report:
             cause = result.cause.message if result.cause else result.interrupted
             hint = result.cause.hint if result.cause else ""
             where = f"{result.failed_step}: " if result.failed_step else ""
-            annotate(f"{where}{cause}\n{hint}".strip(), f"{self._title}: {self._state}", self._environ)
+            self.failure = f"{where}{cause}\n{hint}".strip(), f"{self._title}: {self._state}"
 
     def finished(self, code: int) -> None:
         """The command ends with this exit code."""
@@ -137,19 +139,45 @@ def reported(verb: str, environment: str, environ: Mapping[str, str] = os.enviro
     """The report of one command. An error that leaves is summarized; `app.run` annotates it, as every one."""
     report = Report(verb, environment, environ)
     try:
-        with ungrouped():
+        with unheeded(environ), ungrouped():
             yield report
     except LiftlockError as error:
         report.failed(error)
         raise
+    finally:
+        if report.failure is not None:
+            annotate(*report.failure, environ)
+
+
+@contextmanager
+def unheeded(environ: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Lines that are printed in here are no commands to the runner: an app's log, a program's output.
+
+    Source: GitHub Actions, "Workflow commands", "Stopping and starting workflow commands".
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        yield
+        return
+    token = f"end-{uuid4().hex}"
+    _command(f"::stop-commands::{token}")
+    try:
+        yield
+    finally:
+        _command(f"::{token}::")
+
+
+def _command(line: str) -> None:
+    """On standard error: standard output may be a document's."""
+    with suppress(OSError):  # nobody reads any more
+        sys.stdout.flush()
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 def annotate(message: str, title: str, environ: Mapping[str, str] = os.environ, level: str = "error") -> None:
-    """Show `message` at the run's page. On standard error: standard output may be a document's."""
+    """Show `message` at the run's page."""
     if environ.get("GITHUB_ACTIONS") == "true":
-        sys.stdout.flush()
-        sys.stderr.write(annotation(message, title, level) + "\n")
-        sys.stderr.flush()
+        _command(annotation(message, title, level))
 
 
 def annotation(message: str, title: str, level: str) -> str:
