@@ -252,7 +252,7 @@ def _google_credentials(path: Path) -> GoogleCredentials:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}.", hint="Check GOOGLE_APPLICATION_CREDENTIALS."
         ) from error
-    except (ValueError, KeyError, TypeError, exceptions.GoogleAuthError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, exceptions.GoogleAuthError):
         # Without the cause: a parser's text may quote the key.
         raise UsageError(
             f"{path} is not a key file of a kind that is known ({', '.join(kinds)}).",

@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
-from liftlock.errors import LiftlockError, UsageError
-from liftlock.http import Http
+from liftlock.errors import BadAnswer, LiftlockError, UsageError
+from liftlock.http import Http, safe_address
+from liftlock.http.answers import vendor_name
 from liftlock.model import Project
 from liftlock.ports import Clock, Images, SourceCode
 
@@ -42,6 +44,21 @@ class Context:
     """The value of "env:NAME" or "keyring:NAME". Raises `UsageError`, naming it."""
     plain_http: Callable[[str, str], Http]
     """(vendor, base) -> a client without credentials: health checks, webhooks."""
+
+    def http_at(self, vendor: str, url: str) -> Http:
+        """A client without credentials for the host of an address that a vendor named.
+
+        Raises `BadAnswer` for one that is no address, or not safe to ask.
+        """
+        try:
+            parts = urlsplit(url)
+            return self.plain_http(vendor, f"{parts.scheme}://{parts.netloc}")
+        except (UsageError, ValueError) as error:
+            raise BadAnswer(
+                f"{vendor_name(vendor)} names {safe_address(url)[:200]}, which is no address that is safe to ask.",
+                vendor=vendor,
+                hint="Check that the address of the vendor is its own, and that no proxy answers in its place.",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

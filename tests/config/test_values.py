@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liftlock.config import duration_s
-from liftlock.config.values import Mistake, endpoint, filled, looks_secret, nearest, template
+from liftlock.config.values import Mistake, endpoint, filled, looks_secret, template
 from liftlock.config.windows import DAYS, window
 from liftlock.model import Gates
+from liftlock.naming import nearest
 from liftlock.planning.gates import judge
 from liftlock.planning.plan import Verdict
 

@@ -158,7 +158,7 @@ def _load(path: Path) -> object:
             f"The plan in {path} could not be read: {error.strerror}.",
             hint="Make one with: liftlock plan SOURCE TARGET --out FILE",
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} is not a saved plan: it is not JSON ({error}).",
             hint="Make one with: liftlock plan SOURCE TARGET --out FILE",

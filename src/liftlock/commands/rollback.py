@@ -186,8 +186,6 @@ def moment_of(to: str, now: datetime) -> datetime | None:
     """
     try:
         moment = now - timedelta(seconds=duration_s(to))
-    except OverflowError:  # before there were calendars
-        return None
     except ValueError:
         if "-" not in to:
             return None

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from liftlock.config.places import Key, lines_of_keys
 from liftlock.config.schema import File, file_model, keys_at
-from liftlock.config.values import Mistake, did_you_mean, looks_secret, nearest, shown
+from liftlock.config.values import Mistake, did_you_mean, looks_secret, shown
 from liftlock.errors import ConfigurationError, Problem
+from liftlock.naming import nearest
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -62,14 +62,17 @@ def parse(
     text: str, path: Path, environ: Mapping[str, str], platforms: Collection[str] | None = None
 ) -> Project:
     """As `load`, from a text; `path` is what messages call it, and its folder becomes the project's root."""
-    draft = Draft(str(path), text, _values(text, str(path)))
-    draft.take_out_secrets()
-    added = frozenset(_added_platforms(draft.values) if platforms is None else platforms) - {*PLATFORMS}
-    file = draft.validated(added)
-    check(file, draft, added, _added_ledgers(file.project.ledger))
-    endpoints = resolve_endpoints(file, environ, draft)
-    draft.raise_if_wrong()
-    return build(file, endpoints, added, str(path.parent))
+    try:
+        draft = Draft(str(path), text, _values(text, str(path)))
+        draft.take_out_secrets()
+        added = frozenset(_added_platforms(draft.values) if platforms is None else platforms) - {*PLATFORMS}
+        file = draft.validated(added)
+        check(file, draft, added, _added_ledgers(file.project.ledger))
+        endpoints = resolve_endpoints(file, environ, draft)
+        draft.raise_if_wrong()
+        return build(file, endpoints, added, str(path.parent))
+    except RecursionError as error:
+        raise ConfigurationError(str(path), [Problem("", "is nested too deeply.")]) from error
 
 
 def _values(text: str, path: str) -> dict[str, Any]:
@@ -79,8 +82,6 @@ def _values(text: str, path: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(path, [_syntax_problem(str(error), text)]) from error
-    except RecursionError as error:
-        raise ConfigurationError(path, [Problem("", "is nested too deeply.")]) from error
     except ValueError as error:  # a number with thousands of digits, half a character
         raise ConfigurationError(path, [Problem("", "holds a value that cannot be read.")]) from error
 

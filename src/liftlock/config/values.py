@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+
+from liftlock.naming import nearest
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 PROCESS = r"[a-z0-9]+([_-]+[a-z0-9]+)*"  # it names a repository in the platform's registry
@@ -34,6 +36,8 @@ PLACEHOLDERS = ("env", "github", "firebase")
 # Neither a shell's ${NAME} nor another template language's {{name}} is one of ours.
 _PLACEHOLDER = re.compile(r"(?<![{$])\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")
 
+LONGEST_S = 3653 * 86400.0
+"""The longest that a duration may be: beyond it, dates cannot be reckoned with."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.[0-9]{1,3}){3}|::1")
@@ -56,15 +60,6 @@ class Mistake(ValueError):
         self.hint = hint
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known name that `word` was most likely meant to be; "" when none is near."""
-    from difflib import get_close_matches
-
-    by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else ""
-
-
 def did_you_mean(word: str, known: Collection[str], what: str) -> str:
     """A hint that names the nearest valid name, or else all of them."""
     near = nearest(word, known)
@@ -84,7 +79,10 @@ def duration_s(text: str) -> float:
     if not re.fullmatch(DURATION, text):
         raise Mistake(f"{shown(text)} is not a duration.", 'Write "500ms", "30s", "10m", "2h" or "1d".')
     number = text.rstrip("mshd")
-    return int(number) * _SECONDS[text[len(number) :]]
+    seconds = int(number) * _SECONDS[text[len(number) :]]
+    if seconds > LONGEST_S:
+        raise Mistake(f"{shown(text)} is longer than ten years.", "Is the unit right?")
+    return seconds
 
 
 def duration(text: str) -> str:
@@ -109,7 +107,7 @@ def process_type(text: str) -> str:
             f"{shown(text)} cannot be a process type.",
             near or "Use a-z, 0-9, and - or _ between them.",
         )
-    if text != "release" and "release" not in text and nearest(text, ["release"]):
+    if text != "release" and "release" not in text and nearest(text, ["release"], begun=False):
         raise Mistake(f"{shown(text)} would run as an ordinary process.", 'Did you mean "release"?')
     return text
 

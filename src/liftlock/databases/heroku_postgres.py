@@ -140,8 +140,8 @@ class HerokuPostgres:
             headers=ACCEPT,
             repeat=True,
         )
-        url = urlsplit(field(answer.object(), "url", str))
-        http = self._context.plain_http("heroku_data", f"{url.scheme}://{url.netloc}")
+        address = field(answer.object(), "url", str)
+        http, url = self._context.http_at("heroku_data", address), urlsplit(address)
         async with http.stream("GET", f"{url.path}?{url.query}" if url.query else url.path) as download:
             yield Content(download.chunks(), transfer.size_bytes, checksum_told(download.headers))
 

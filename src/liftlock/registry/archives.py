@@ -19,6 +19,7 @@ from liftlock.registry.layers import LayerCache, Part
 from liftlock.registry.local_images import LocalImage, diff_ids, packed_image
 from liftlock.registry.manifests import (
     DOCKER_CONFIG,
+    LARGEST,
     Descriptor,
     Manifest,
     WrongManifest,
@@ -27,6 +28,8 @@ from liftlock.registry.manifests import (
     schema2,
     sha256,
 )
+from liftlock.tar_files import TAR_ERRORS, members
+from liftlock.wording import size
 
 Find = Callable[[str], Part | None]
 """Where a file of the layout or archive lies, by its name there."""
@@ -42,7 +45,12 @@ def read_layout(folder: Path, cache: LayerCache) -> LocalImage:
 
     def find(name: str) -> Part | None:
         path = folder / name
-        return Part(path, 0, path.stat().st_size) if path.is_file() else None
+        if posixpath.isabs(name) or ".." in name.split("/"):  # a layout that reads what is not its own
+            return None
+        try:
+            return Part(path, 0, path.stat().st_size) if path.is_file() else None
+        except (OSError, ValueError):  # a name that no file can have
+            return None
 
     return _read(find, str(folder), cache)
 
@@ -54,13 +62,13 @@ def read_archive(file: Path, cache: LayerCache) -> LocalImage:
     """
     try:
         with tarfile.open(file, "r:") as tar:
-            members = {posixpath.normpath(member.name): member for member in tar}
+            found = {posixpath.normpath(member.name): member for member in members(tar)}
     except FileNotFoundError as error:
         raise UsageError(
             f"There is no archive {file}.",
             hint="Check `archive` in the app's processes, or name the command that writes it as `build`.",
         ) from error
-    except (OSError, tarfile.TarError) as error:
+    except TAR_ERRORS as error:
         raise LiftlockError(
             f"{file} is not a tar archive: {error}.",
             hint="If it is compressed, unpack it first: layers are compressed on their own.",
@@ -68,7 +76,7 @@ def read_archive(file: Path, cache: LayerCache) -> LocalImage:
 
     def find(name: str) -> Part | None:
         for _ in range(2):
-            member = members.get(posixpath.normpath(name))
+            member = found.get(posixpath.normpath(name))
             if member is None or member.isreg():
                 break
             # `docker save` links to a layer that an earlier image of the archive has.
@@ -100,10 +108,11 @@ def _docker_save(find: Find, saved: Part, what: str, cache: LayerCache) -> Local
         )
     try:
         config = _content(_there(find, entries[0]["Config"], what))
-        names = list(entries[0]["Layers"])
-    except (KeyError, TypeError) as error:
-        raise LiftlockError(f"{what} has a manifest.json that is not Docker's.") from error
-    layers = [_there(find, name, what) for name in names]
+        layers = [_there(find, name, what) for name in list(entries[0]["Layers"])]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LiftlockError(
+            f"{what} has a manifest.json that is not Docker's.", hint="Save it again."
+        ) from error
     return packed_image(config, cache.pack_all(_paired(config, layers, what), what), cache.drop)
 
 
@@ -137,7 +146,7 @@ def _image_manifest(find: Find, index: Part, what: str) -> Manifest:
     """The manifest of the layout's one image, through an index of platforms if there is one."""
     entries = _json(index, what)
     listed = entries.get("manifests") if isinstance(entries, Mapping) else None
-    named = [entry for entry in listed or () if isinstance(entry, Mapping)]
+    named = [e for e in listed if isinstance(e, Mapping)] if isinstance(listed, list) else []
     if len(named) > 1:  # several platforms listed side by side, or several images
         fitting = [entry for entry in named if _platform(entry) == "linux/amd64"]
         if len(fitting) != 1:
@@ -198,6 +207,11 @@ def _json(part: Part, what: str) -> Any:
 
 
 def _content(part: Part) -> bytes:
+    if part.size > LARGEST:
+        raise LiftlockError(
+            f"{part.path} holds {size(part.size)} where a manifest or a config was expected.",
+            hint="It was damaged, or is no image: make it again.",
+        )
     with part.path.open("rb") as file:
         file.seek(part.start)
         return file.read(part.size)

@@ -15,6 +15,7 @@ import anyio
 from liftlock.docker_logins import IDENTITY_TOKEN, Account
 from liftlock.errors import BadAnswer, UsageError
 from liftlock.http import Answer, Http, field, optional, safe_address
+from liftlock.http.addresses import is_loopback
 
 Login = Callable[[], Awaitable[Account | None]]
 """The registry's account, asked for once."""
@@ -31,8 +32,10 @@ _PARAMETER = re.compile(r'([a-zA-Z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 class Authentication:
     """One registry's login. Tokens are kept until shortly before they expire."""
 
-    def __init__(self, vendor: str, login: Login, connect: Connect) -> None:
+    def __init__(self, vendor: str, login: Login, connect: Connect, *, is_local: bool = False) -> None:
+        """`is_local`: the registry is on this machine, and so may be where it has tokens fetched from."""
         self._vendor = vendor
+        self._is_local = is_local
         self._login = login
         self._connect = connect
         self._challenge: dict[str, str] = {}
@@ -90,6 +93,8 @@ class Authentication:
         realm = self._challenge["realm"]
         try:
             parts = urlsplit(realm)
+            if is_loopback(realm) and not self._is_local:
+                raise UsageError("a registry elsewhere has no say over this machine")
             client = self._connect(self._vendor, urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")))
         except (UsageError, ValueError) as error:
             raise BadAnswer(
@@ -111,6 +116,9 @@ class Authentication:
             )
         body = answer.object()
         token = optional(body, "token", str) or field(body, "access_token", str)
+        if not token.isascii() or not token.isprintable() or " " in token:
+            # Refused here: the HTTP library would quote it in its error.
+            raise answer.bad("gives a token that holds what no token has")
         client.secrets.add(token)
         lifetime = optional(body, "expires_in", float) or DEFAULT_LIFETIME_S
         return token, asked + max(lifetime - MARGIN_S, lifetime / 2)

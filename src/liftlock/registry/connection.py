@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 from liftlock.errors import BadAnswer, Conflict, NotFound, VendorFailure, VendorRefusal
 from liftlock.http import Answer, Http
+from liftlock.http.addresses import is_loopback
 from liftlock.http.answers import Download
 from liftlock.http.failures import failure
 from liftlock.registry.authentication import Authentication, Connect, Login
@@ -32,7 +33,7 @@ class Registry:
         self.host = host
         self.schema2_only = schema2_only
         self._http = http
-        self._authentication = Authentication(http.vendor, login, connect)
+        self._authentication = Authentication(http.vendor, login, connect, is_local=is_loopback(http.base))
 
     async def manifest(self, repository: str, reference: str) -> Manifest | Index | None:
         """The manifest under a tag or a digest, checked against its digest; None when there is none."""
@@ -128,7 +129,7 @@ class Registry:
         if answer.status >= 400:
             return None
         end = answer.headers.get("range", "0-0").removeprefix("bytes=").partition("-")[2]
-        if not end.isdecimal():
+        if not end.isdecimal() or len(end) > 18:
             raise answer.bad("does not say how much of the upload is there")
         # Nothing and one byte both read "0-0": one byte more or less does not matter.
         there = int(end) + 1 if int(end) else 0

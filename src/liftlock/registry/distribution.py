@@ -22,7 +22,7 @@ from liftlock.ports import BuiltImage, Progress, RegistryImage, at_once
 from liftlock.registry.connection import Registry
 from liftlock.registry.layers import LayerCache, Packed, Part
 from liftlock.registry.local_images import Damaged, LocalImage, diff_ids, packed_image
-from liftlock.registry.manifests import Descriptor, Index, Manifest, as_schema2, has_zstd
+from liftlock.registry.manifests import LARGEST, Descriptor, Index, Manifest, as_schema2, has_zstd
 from liftlock.registry.senders import UPLOADS, Sender
 from liftlock.registry.sources import Sources
 from liftlock.tasks import all_at_once
@@ -275,6 +275,8 @@ async def _after(chunks: AsyncIterator[bytes], start: int) -> AsyncGenerator[byt
 async def _downloaded(source: Place, manifest: Manifest, cache: LayerCache) -> AsyncIterator[LocalImage]:
     """An image of a registry, its layers packed as gzip on this machine: same config, same diff ids."""
     what = f"{source.registry.host}/{source.name}@{manifest.digest}"
+    if manifest.config.size > LARGEST:
+        raise ArtifactMissing(f"{what} has a config of {size(manifest.config.size)}: it is no image.")
     config = b""
     async with source.registry.download(source.name, manifest.config) as chunks:
         async for chunk in chunks:

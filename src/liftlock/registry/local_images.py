@@ -14,7 +14,7 @@ import anyio.to_thread
 from liftlock.errors import LiftlockError
 from liftlock.model import ImageId
 from liftlock.registry.layers import Packed, Part
-from liftlock.registry.manifests import DOCKER_CONFIG, Descriptor, Manifest, schema2, sha256
+from liftlock.registry.manifests import DOCKER_CONFIG, Descriptor, Manifest, is_sha256, schema2, sha256
 
 CHUNK = 128 * 1024
 """Bytes that are read and sent at a time; every upload under way holds a few of them in memory."""
@@ -101,7 +101,8 @@ def diff_ids(config: bytes, what: str) -> list[str]:
         platform = f"{payload['os']}/{payload['architecture']}"
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise LiftlockError(f"{what} has a config that is none of an image.") from error
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+    # They name files of the cache: nothing but a digest may.
+    if not isinstance(found, list) or not all(isinstance(e, str) and is_sha256(e) for e in found):
         raise LiftlockError(f"{what} has a config that does not name its layers.")
     if platform != "linux/amd64":
         raise LiftlockError(

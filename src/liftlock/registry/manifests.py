@@ -27,6 +27,9 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+LARGEST = 16 * 1024 * 1024
+"""The bytes that a manifest or a config may have: registries take 4 MiB."""
+
 _INDEXES = frozenset({DOCKER_LIST, OCI_INDEX})
 _MANIFESTS = frozenset({SCHEMA2, OCI_MANIFEST})
 _CONFIGS = frozenset({DOCKER_CONFIG, OCI_CONFIG})
@@ -98,6 +101,11 @@ def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def is_sha256(text: str) -> bool:
+    """Whether a text is `sha256:` and 64 hexadecimal digits, and nothing else."""
+    return _SHA256.fullmatch(text) is not None
+
+
 def parse(content: bytes, content_type: str) -> Manifest | Index:
     """A manifest or an index from its bytes and the `Content-Type` it came with.
 
@@ -107,14 +115,14 @@ def parse(content: bytes, content_type: str) -> Manifest | Index:
     if media_type not in _INDEXES | _MANIFESTS:
         raise WrongManifest(f"its content type is {media_type or 'missing'}")
     try:
-        payload = json.loads(content)
+        payload = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise WrongManifest("it is not JSON") from error
     if not isinstance(payload, dict):
         raise WrongManifest("it is not a JSON object")
     named = payload.get("mediaType", media_type)
     if named != media_type:
-        raise WrongManifest(f"it calls itself {named!r} and came as {media_type}")
+        raise WrongManifest(f"it calls itself {str(named)[:80]!r} and came as {media_type}")
     if media_type in _INDEXES:
         image = _for_this_platform(payload)
         return Index(content, media_type, image.digest, image.media_type)
@@ -176,9 +184,9 @@ def _descriptor(value: Any, where: str) -> Descriptor:
     if not isinstance(value, Mapping):
         raise WrongManifest(f"{where} is missing")
     media_type, digest, size = value.get("mediaType"), value.get("digest"), value.get("size")
-    if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
+    if not isinstance(digest, str) or not is_sha256(digest):
         raise WrongManifest(f"{where} has no SHA-256 digest")
-    if type(size) is not int or size < 0:
+    if type(size) is not int or not 0 <= size < 2**63:
         raise WrongManifest(f"{where} has no size")
     return Descriptor(media_type if isinstance(media_type, str) else "", digest, size)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import anyio.to_thread
 
 from liftlock.errors import LiftlockError
+from liftlock.tar_files import TAR_ERRORS, members
 
 MAX_FILES = 500_000
 MAX_BYTES = 4 * 1024**3
@@ -21,7 +21,7 @@ async def unpack_archive(archive: Path, folder: Path, strip: int, what: str) -> 
     """As `unpack`, in a thread. Raises `LiftlockError`, which names `what` it is."""
     try:
         await anyio.to_thread.run_sync(unpack, archive, folder, strip)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except TAR_ERRORS as error:
         raise LiftlockError(
             f"{what} cannot be unpacked: {error}.",
             hint="Check the disk's free space, and that the commit's links stay within it.",
@@ -47,7 +47,7 @@ def unpack(archive: Path, folder: Path, strip: int) -> None:
         return tarfile.data_filter(renamed, destination)
 
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter=check)  # noqa: S202 - `check` refuses what leaves it
+        tar.extractall(folder, members=members(tar), filter=check)  # noqa: S202 - `check` refuses what leaves it
 
 
 def _stripped(member: tarfile.TarInfo, strip: int) -> tarfile.TarInfo | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from liftlock.errors import ConfigurationError, Problem
-from liftlock.platforms.firebase.globs import ALWAYS_IGNORED
+from liftlock.platforms.firebase.globs import ALWAYS_IGNORED, is_excessive
 
 FILE = "firebase.json"
 
@@ -48,6 +48,8 @@ def read_site_config(folder: Path, site: str) -> SiteConfig:
     ignore = block.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
         raise _wrong(path, "hosting.ignore", "must be a list of patterns")
+    if any(is_excessive(each) for each in ignore):
+        raise _wrong(path, "hosting.ignore", "has a pattern that is longer than any that is meant")
     return SiteConfig(public_folder, (*ALWAYS_IGNORED, *ignore), _api_config(path, block))
 
 
@@ -56,7 +58,13 @@ def _read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _wrong(path, "", "does not exist", "`folder` says where the app's part is.") from None
-    except (ValueError, RecursionError) as error:
+    except OSError as error:
+        raise _wrong(path, "", f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _wrong(path, "", "is not UTF-8 text") from error
+    except RecursionError as error:
+        raise _wrong(path, "", "is nested too deeply") from error
+    except ValueError as error:
         raise _wrong(path, "", f"is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise _wrong(path, "", "must hold an object")
@@ -107,6 +115,9 @@ def _api_config(path: Path, block: Mapping[str, Any]) -> dict[str, Any]:
         if (entries := _entries(path, block, key))
     }
     config |= {key: block[key] for key in ("cleanUrls", "appAssociation", "i18n") if key in block}
+    for key in ("trailingSlash", "cleanUrls"):
+        if not isinstance(block.get(key, False), bool):
+            raise _wrong(path, f"hosting.{key}", "must be true or false")
     if "trailingSlash" in block:
         config["trailingSlashBehavior"] = "ADD" if block["trailingSlash"] else "REMOVE"
     return config
@@ -122,14 +133,15 @@ def _entries(path: Path, block: Mapping[str, Any], key: str) -> list[dict[str, A
 def _pattern(path: Path, key: str, entry: Mapping[str, Any]) -> dict[str, str]:
     glob = entry.get("glob") or entry.get("source")
     regex = entry.get("regex")
-    if bool(glob) == bool(regex):
-        raise _wrong(path, f"hosting.{key}", f"needs either a source (glob) or a regex: {json.dumps(entry)}")
-    return {"glob": str(glob)} if glob else {"regex": str(regex)}
+    pattern = glob or regex
+    if (glob and regex) or not pattern or not isinstance(pattern, str):
+        raise _wrong(path, f"hosting.{key}", f"needs either a source (glob) or a regex: {_shown(entry)}")
+    return {"glob" if glob else "regex": pattern}
 
 
 def _rewrite(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     rewrite: dict[str, Any] = dict(_pattern(path, "rewrites", entry))
-    if "destination" in entry:
+    if isinstance(entry.get("destination"), str):
         return rewrite | {"path": entry["destination"]}
     if "run" in entry and isinstance(entry["run"], dict):
         return rewrite | {"run": {"region": "us-central1"} | entry["run"]}
@@ -144,12 +156,12 @@ def _rewrite(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
             raise _wrong(path, "hosting.rewrites", "pins a function's tag, which liftlock cannot deploy")
         region = {"functionRegion": function["region"]} if "region" in function else {}
         return rewrite | {"function": function["functionId"]} | region
-    raise _wrong(path, "hosting.rewrites", f"says not where to: {json.dumps(entry)}")
+    raise _wrong(path, "hosting.rewrites", f"says not where to: {_shown(entry)}")
 
 
 def _redirect(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(entry.get("destination"), str):
-        raise _wrong(path, "hosting.redirects", f"needs a destination: {json.dumps(entry)}")
+        raise _wrong(path, "hosting.redirects", f"needs a destination: {_shown(entry)}")
     redirect: dict[str, Any] = _pattern(path, "redirects", entry) | {"location": entry["destination"]}
     if "type" in entry:
         redirect["statusCode"] = entry["type"]
@@ -159,10 +171,16 @@ def _redirect(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _header(path: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
     headers = entry.get("headers") or []
     if not isinstance(headers, list) or not all(
-        isinstance(e, dict) and {"key", "value"} <= e.keys() for e in headers
+        isinstance(e, dict) and isinstance(e.get("key"), str) and isinstance(e.get("value"), str)
+        for e in headers
     ):
-        raise _wrong(path, "hosting.headers", f"needs a list of keys and values: {json.dumps(entry)}")
+        raise _wrong(path, "hosting.headers", f"needs a list of keys and values: {_shown(entry)}")
     return _pattern(path, "headers", entry) | {"headers": {e["key"]: e["value"] for e in headers}}
+
+
+def _shown(entry: Mapping[str, Any]) -> str:
+    text = json.dumps(entry)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def _wrong(path: Path, key: str, message: str, hint: str = "") -> ConfigurationError:

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 
 from liftlock.errors import BadAnswer, NotFound, VendorError
 from liftlock.http import Answer, Http, field, optional
+from liftlock.http.answers import wrong_field
 from liftlock.model import ImageId
 from liftlock.plugins import Context
 
@@ -166,8 +166,7 @@ class HerokuApp:
         Cut off after 10 s and 64 kB. A stream that is not there yet (404) is asked for again, as
         Heroku's CLI does.
         """
-        parts = urlsplit(url)
-        http = self._context.plain_http("heroku", f"{parts.scheme}://{parts.netloc}")
+        http = self._context.http_at("heroku", url)
         received = bytearray()
         with anyio.move_on_after(_TEXT_TIME_S):
             while True:
@@ -192,8 +191,10 @@ def _objects(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _formation(entries: Sequence[Mapping[str, Any]]) -> Formation:
-    processes = [_process(entry) for entry in entries]
-    return {process.type: process for process in processes}
+    processes = {process.type: process for process in map(_process, entries)}
+    if len(processes) < len(entries):  # which of them runs, nobody could tell
+        raise wrong_field(entries[0], "lists a process type twice")
+    return processes
 
 
 def _process(entry: Mapping[str, Any]) -> Process:

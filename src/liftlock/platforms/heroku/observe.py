@@ -8,7 +8,7 @@ from functools import partial
 
 import anyio
 
-from liftlock.errors import VendorError
+from liftlock.errors import BadAnswer, VendorError
 from liftlock.model import ImageId, Known, Release, Running, Target, Unknown
 from liftlock.platforms.heroku.api import Dyno, Formation, HerokuApp, HerokuRelease
 from liftlock.plugins import Context
@@ -83,11 +83,17 @@ class Watch:
         await self.learn_address()
         if not self._web_url:
             return f"{self._health} cannot be asked: Heroku names no web address"
-        base = self._web_url.rstrip("/")
         try:
-            http = self._context.plain_http(f"{self.app.name} on Heroku", base)
+            http = self._context.http_at(f"{self.app.name} on Heroku", self._web_url)
+        except BadAnswer:
+            return f"{self._health} cannot be asked: Heroku names no web address that is safe to ask"
+        try:
             answer = await http.request(
-                "GET", self._health, expect=_ANSWERS, repeat=False, timeout_s=_HEALTH_TIME_S
+                "GET",
+                self._web_url.rstrip("/") + self._health,
+                expect=_ANSWERS,
+                repeat=False,
+                timeout_s=_HEALTH_TIME_S,
             )
         except VendorError:
             return f"{self._health} does not answer"
