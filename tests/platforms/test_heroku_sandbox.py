@@ -194,10 +194,16 @@ def test_crashing_process_is_not_healthy_and_shows_its_log() -> None:
     simulate(story)
 
 
-def test_unhealthy_process_is_told_apart_from_one_that_does_not_start() -> None:
+@pytest.mark.parametrize(("settle_s", "limit_s"), [(0.0, 10), (30.0, 30), (600.0, 60)])
+def test_unhealthy_process_is_told_apart_from_one_that_does_not_start(settle_s: float, limit_s: int) -> None:
+    """It may take as long to answer well as it has to answer well afterwards, within bounds."""
+
     async def story(world: World) -> None:
-        with pytest.raises(NotHealthy, match=r"its dynos are up, and /health answers 500 for 30 s"):
-            await world.run(world.built("1", {"web": "unhealthy"}))
+        began = anyio.current_time()
+        said = rf"its dynos are up, and /health answers 500 for {limit_s} s"
+        with pytest.raises(NotHealthy, match=said):
+            await world.run(world.built("1", {"web": "unhealthy"}), settle_s=settle_s)
+        assert limit_s <= anyio.current_time() - began < limit_s * 1.2 + 10
 
     simulate(story, with_health(container_app(), "/health"))
 
@@ -208,6 +214,19 @@ def test_healthy_process_passes_with_its_health_path() -> None:
         assert any("/health" in path for _, path in world.requests())
 
     simulate(story, with_health(container_app(), "/health"))
+
+
+def test_the_log_of_a_crash_begins_with_its_own_release() -> None:
+    async def story(world: World) -> None:
+        await world.run(world.built("1"))
+        with pytest.raises(NotHealthy) as caught:
+            await world.run(world.built("2", {"web": "crash"}))
+        _, first, *lines = str(caught.value).splitlines()
+        assert "Release v4" in first
+        assert any("crashed" in line for line in lines)
+        assert "v3" not in str(caught.value)
+
+    simulate(story)
 
 
 def test_process_that_does_not_come_up_runs_out_of_time() -> None:

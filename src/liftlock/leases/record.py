@@ -44,6 +44,8 @@ class Record:
     """Why it was broken."""
     nonce: str = ""
     """Tells apart two records that one account wrote in the same second."""
+    process: str = ""
+    """Which process holds it, where its keeper can tell whether that still runs."""
 
     def text(self) -> str:
         """As JSON; every journal entry carries the hash of all that came before it."""
@@ -54,6 +56,8 @@ class Record:
             content["since"] = self.since.isoformat()
         if self.reason:
             content["reason"] = self.reason
+        if self.process:
+            content["process"] = self.process
         if self.journal:
             content["journal"] = [
                 {"entry": entry, "hash": name}
@@ -74,9 +78,13 @@ class Written:
     at: datetime
     handle: str = ""
     """What the keeper finds it by."""
+    is_gone: bool = False
+    """Whether its writer is known to have ended: it changes nothing any more, and cannot give it back."""
 
     def is_held(self, now: datetime) -> bool:
         """Whether somebody holds the lease at `now`, by the clock that `at` is from."""
+        if self.is_gone:
+            return False
         until = self.at + timedelta(seconds=self.record.ttl_s + MARGIN_S)
         return self.record.standing is Standing.HELD and now <= until
 
@@ -107,6 +115,7 @@ def read_record(text: str, where: str) -> Record:
                 journal=tuple(entry for entry, _ in written),
                 reason=str(content.get("reason", "")),
                 nonce=str(content.get("nonce", "")),
+                process=str(content.get("process", "")),
             )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LiftlockError(

@@ -1,6 +1,7 @@
 """Leases in the SQLite file of the ledger, for the processes of one machine.
 
-Expiry is judged by the machine's own clock, which all of them share.
+Expiry is judged by the machine's own clock, which all of them share. A holder that was killed is
+told by its process: nobody has to wait until its lease has run out.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import json
 import os
 import socket
 import sqlite3
-from datetime import datetime
+from dataclasses import replace
 
 from liftlock.leases.numbered import Look, NumberedLeases
-from liftlock.leases.record import FREE, Record, Written, read_record
+from liftlock.leases.processes import is_gone, this_process
+from liftlock.leases.record import FREE, Record, Standing, Written, read_record
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, Leases
-from liftlock.sqlite_file import SqliteFile, path_of, user_name
+from liftlock.sqlite_file import SqliteFile, path_of, row_read, user_name
+from liftlock.wording import read_moment
 
 _LOOK = "SELECT * FROM leases WHERE project = ? AND environment = ? ORDER BY number"
 _CREATE = "INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -33,18 +36,25 @@ class SqliteKeeper:
         self.file = file
         self._project = project
         self._clock = clock
+        self._process = this_process()
         self._holder = holder or f"{user_name()}@{socket.gethostname()} pid {os.getpid()}"
 
     async def look(self, environment: str) -> Look:
         rows = await self.file.rows(_LOOK, (self._project, environment))
-        return Look(self._clock.now(), {row["number"]: _handle(row) for row in rows})
+        with row_read(self.file.path, f"A lease of {environment}"):
+            return Look(self._clock.now(), {_number(row): _handle(row) for row in rows})
 
     async def read(self, environment: str, number: int, handle: str) -> Written:
         holder, written_at, text = json.loads(handle)
         where = f"{self.file.path}, number {number} of {environment}"
-        return Written(read_record(text, where), holder, datetime.fromisoformat(written_at), handle)
+        with row_read(self.file.path, f"Lease {number} of {environment}"):
+            at = read_moment(written_at)
+        record = read_record(text, where)
+        return Written(record, str(holder), at, handle, is_gone(record.process))
 
     async def write(self, record: Record) -> Written:
+        if record.standing is Standing.HELD:
+            record = replace(record, process=self._process)
         return Written(record, self._holder, self._clock.now())
 
     async def create(self, environment: str, number: int, written: Written) -> bool:
@@ -68,6 +78,13 @@ class SqliteKeeper:
 
 def _columns(written: Written) -> tuple[str, str, str]:
     return written.writer, written.at.isoformat(), written.record.text()
+
+
+def _number(row: sqlite3.Row) -> int:
+    number = row["number"]
+    if not isinstance(number, int):
+        raise TypeError(f"its number is {number!r}")
+    return number
 
 
 def _handle(row: sqlite3.Row) -> str:

@@ -87,11 +87,11 @@ class Heroku:
         self, target: Target, before: Known, progress: Progress, released: Release | None = None
     ) -> None:
         """See `ports.Platform`. What ran before need not be healthy, but its dynos have to be up."""
-        watch = Watch(self._context, target)
+        target = replace(target, health="")
         images = _images(target, before.artifacts)
-        switched = await Switcher(watch, target, progress).to(images, before.scale)
+        switched = await Switcher(Watch(self._context, target), target, progress).to(images, before.scale)
         if images:
-            await self._settling(replace(target, health=""), images, switched, progress).run(0.0)
+            await self._settling(target, images, switched, progress).run(0.0)
 
     async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
         """See `ports.Platform`."""

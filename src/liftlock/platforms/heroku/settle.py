@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,8 +18,9 @@ from liftlock.ports import Progress
 from liftlock.tasks import together
 
 BOOT_LIMIT_S = 300.0
-HEALTH_LIMIT_S = 30.0
-"""How long the health path may answer wrongly once every dyno is up."""
+HEALTH_LIMITS_S = (10.0, 60.0)
+"""How long the health path may answer wrongly once every dyno is up: as long as it must answer well
+afterwards (`settle`), within these bounds. Many programs listen before they are ready to answer."""
 CRASH_LIMIT_S = 3.0
 """Heroku restarts a crashed dyno at once, and then waits: one that stays crashed crashed twice."""
 FRESH_S = 1.0
@@ -44,6 +46,7 @@ class Settling:
     _waiting_for: str = "its first answer"
     _was_good: bool = False
     _up_since: float | None = None
+    _health_limit_s: float = HEALTH_LIMITS_S[1]
     _crashes: dict[str, dict[str, float]] = field(default_factory=dict)
     _proved: tuple[Formation, Sequence[HerokuRelease]] | None = None
     """A look at which the release was current with its images: from then on only the dynos are asked
@@ -51,17 +54,19 @@ class Settling:
 
     async def run(self, settle_s: float) -> None:
         """Wait until all is well and has been for `settle_s`. Raises `NotHealthy`."""
+        shortest, longest = HEALTH_LIMITS_S
+        self._health_limit_s = min(max(settle_s, shortest), longest)
         try:
             good = await self._first_good()
             self._was_good = True
             if settle_s > 0:
                 await self._stays(good, settle_s)
         except _Ill as illness:
-            lines = await self.watch.app.last_log_lines(_LOG_LINES)
+            lines = _since(await self.watch.app.last_log_lines(_LOG_LINES), self.switched.switch.marker)
             log = "".join(f"\n    {line}" for line in lines)
             raise NotHealthy(
                 f"{self.target.app} in {self.target.environment} ({self.target.name}) is not healthy on "
-                f"{self.switched.switch.marker}: {illness}.{log}",
+                f"{self._marker}: {illness}.{log}",
                 hint=f"See its whole log with: heroku logs --app {self.target.name}",
             ) from None
 
@@ -123,7 +128,7 @@ class Settling:
         self._proved, proved = None, (formation, look.releases)
         current = current_release(look.releases)
         if current is None or current.version < self._version:
-            return f"{self.switched.switch.marker} is not current yet"
+            return f"{self._marker} is not current yet"
         wrong = self._wrong_image(formation, look, current)
         if not wrong and all(dyno.version <= current.version for dyno in look.dynos):
             self._proved = proved
@@ -135,8 +140,8 @@ class Settling:
         if not look.ailment or not is_served:
             return ""
         self._up_since = self._up_since or look.at
-        if look.at - self._up_since > HEALTH_LIMIT_S:
-            raise _Ill(f"its dynos are up, and {look.ailment} for {HEALTH_LIMIT_S:.0f} s")
+        if look.at - self._up_since > self._health_limit_s:
+            raise _Ill(f"its dynos are up, and {look.ailment} for {self._health_limit_s:.0f} s")
         return look.ailment
 
     def _wrong_image(self, formation: Formation, look: Look, current: HerokuRelease) -> str:
@@ -187,9 +192,20 @@ class Settling:
         return _Ill(f"after {self.boot_limit_s:.0f} s, {self._waiting_for}")
 
     @property
+    def _marker(self) -> str:
+        return self.switched.switch.marker or "the release that the switch should have made"
+
+    @property
     def _version(self) -> int:
         number = self.switched.switch.marker.removeprefix("v")
         return int(number) if number.isdigit() else 0
+
+
+def _since(lines: Sequence[str], marker: str) -> Sequence[str]:
+    """The log from where it tells of this release: what an earlier one said explains nothing."""
+    tells = re.compile(rf" app\[api\]: Release {re.escape(marker)}\b")
+    begun = [index for index, line in enumerate(lines) if tells.search(line)]
+    return lines[begun[-1] :] if begun and marker else lines
 
 
 def _instances(look: Look) -> frozenset[tuple[str, str]]:

@@ -221,8 +221,8 @@ class Switcher:
                 ) from error
 
         async def ended() -> HerokuRelease | None:
-            newest = (await self._app.releases(1))[0]
-            return None if newest.status == "pending" else newest
+            newest = next(iter(await self._app.releases(1)), None)
+            return None if newest is None or newest.status == "pending" else newest
 
         newest = await wait_for(ended, limit_s=RELEASE_LIMIT_S, timed_out=self._endless)
         return Switched(Switch(newest.marker))
