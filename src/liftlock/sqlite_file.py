@@ -200,7 +200,7 @@ def row_read(path: Path, what: str) -> Iterator[None]:
     """Say where a row stands that holds what liftlock never writes. Raises `LiftlockError` for it."""
     try:
         yield
-    except (ValueError, TypeError, OverflowError) as error:
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise LiftlockError(
             f"{what} in {path} cannot be read: {error}.",
             hint="Something other than liftlock changed it. Nothing was changed now: mend that row, or restore"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -73,25 +74,25 @@ class Ended:
     """Whether staging runs what it ran, everywhere."""
     new_records: Sequence[str]
     """The apps that were recorded in staging."""
-    met: int
-    """How many requests were answered in the vendor's place."""
+    met: Mapping[str, int]
+    """How many requests each saying was said to."""
 
 
 class Mouth(httpx2.AsyncBaseTransport):
     """The line to the cloud, on which some answers are exchanged for others once they were applied."""
 
-    def __init__(self, cloud: InProcess, saying: Saying | None) -> None:
+    def __init__(self, cloud: InProcess, sayings: Sequence[Saying]) -> None:
         self._cloud = cloud
-        self._saying = saying
-        self.met = 0
+        self._sayings = sayings
+        self.met: Counter[str] = Counter()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await self._cloud.handle_async_request(request)
-        saying = self._saying
-        if saying is None or not saying.takes(request):
+        saying = next((each for each in self._sayings if each.takes(request)), None)
+        if saying is None:
             return response
-        self.met += 1
-        if self.met <= saying.skip:
+        self.met[saying.at] += 1
+        if self.met[saying.at] <= saying.skip:
             return response
         await response.aread()
         kept = {"date", "content-type", "link", "location", "docker-content-digest"}
@@ -127,7 +128,7 @@ class _Clock:
         return anyio.current_time()
 
 
-def promote(folder: Path, saying: Saying | None = None, payload: object = None) -> Ended:
+def promote(folder: Path, sayings: Sequence[Saying] = (), payload: object = None) -> Ended:
     """Promote dev to staging. `payload` stands in the newest record of ODB in dev."""
     ended: list[Ended] = []
 
@@ -140,7 +141,7 @@ def promote(folder: Path, saying: Saying | None = None, payload: object = None) 
                 _replace_payload(world, payload)
             await trio.sleep(1)  # what was released at once is up by now
             with trio.fail_after(LIMIT_S):
-                ended.append(await _told(world, Mouth(InProcess(cloud, app), saying)))
+                ended.append(await _told(world, Mouth(InProcess(cloud, app), sayings)))
 
     trio.run(main, clock=MockClock(autojump_threshold=0.0))
     return ended[0]

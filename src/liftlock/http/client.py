@@ -6,7 +6,7 @@ import json as json_module
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -321,11 +321,12 @@ class Http:
         size = 0
         pieces = []
         try:
-            async for piece in response.aiter_bytes():
-                size += len(piece)
-                if size > MAX_BODY:
-                    raise self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
-                pieces.append(piece)
+            async with aclosing(response.aiter_bytes()) as body:
+                async for piece in body:
+                    size += len(piece)
+                    if size > MAX_BODY:
+                        raise self._bad(call, response, f"is larger than {MAX_BODY // 1024 // 1024} MiB")
+                    pieces.append(piece)
         except BaseException as error:
             with anyio.CancelScope(shield=True):  # what was read to its end has closed itself
                 await response.aclose()

@@ -1,0 +1,1 @@
+UPDATE approvals SET account = x'616e61';

@@ -1,0 +1,1 @@
+UPDATE deployments SET created_at = x'07';

@@ -1,0 +1,1 @@
+UPDATE deployments SET created_at = '2026-01-01T00:00:00';

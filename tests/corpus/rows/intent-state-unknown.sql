@@ -1,0 +1,1 @@
+UPDATE intents SET state = 'exploded';

@@ -1,0 +1,1 @@
+UPDATE leases SET holder = x'616e61';

@@ -1,0 +1,1 @@
+UPDATE leases SET record = 'held';

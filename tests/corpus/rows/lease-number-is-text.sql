@@ -1,0 +1,1 @@
+UPDATE leases SET number = 'first';

@@ -1,0 +1,1 @@
+UPDATE leases SET written_at = 'soon';

@@ -1,0 +1,1 @@
+ALTER TABLE deployments RENAME COLUMN sha TO commit_id;

@@ -1,0 +1,1 @@
+UPDATE deployments SET creator = CAST(x'fffe' AS TEXT);

@@ -1,0 +1,1 @@
+UPDATE deployments SET sha = x'ff00';

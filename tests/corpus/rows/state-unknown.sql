@@ -1,0 +1,1 @@
+UPDATE deployments SET state = 'exploded';
