@@ -172,7 +172,7 @@ def docker_login(case: Case, folder: Path) -> None:
     """It is the file in which `docker login` keeps its logins: without one, access is anonymous."""
     _written(case, folder / "config.json")
     credentials = Credentials({"HOME": str(folder), "DOCKER_CONFIG": str(folder)})
-    assert credentials.registry_login("archive", "https://ghcr.example") is None
+    assert anyio.run(credentials.registry_login, "archive", "https://ghcr.example") is None
 
 
 def google(case: Case, folder: Path) -> None:
