@@ -7,18 +7,23 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
 import pytest
+import trio
+import trio.testing
 
 from liftlock.errors import LiftlockError, Unauthorized, VendorError
 from liftlock.http import Http
 from liftlock.registry.compression import packing_errors
+from liftlock.registry.connection import Registry
 from liftlock.registry.distribution import Distribution
 from liftlock.registry.layers import LayerCache, Part, cache_folder
 from liftlock.registry.local_images import Damaged, LocalImage
 from liftlock.registry.manifests import SCHEMA2, sha256
+from liftlock.registry.sources import Sources
 from liftlock.tasks import all_at_once
 from tests.registry.cncf import cncf
 from tests.registry.memory import Memory
@@ -180,6 +185,102 @@ async def test_a_registry_that_never_recovers_ends_it_and_no_tag_moves(
     with pytest.raises(VendorError, match="500"):
         await push_all(distribution(memory.transport), HOST, two_images(tmp_path, cache))
     assert memory.manifests == {}
+
+
+ELSE = f"sha256:{'0' * 64}"
+Change = Callable[[httpx2.Request, httpx2.Response], httpx2.Response | None]
+
+
+def when(part: str, method: str, **changed: Any) -> Change:
+    """Another answer to what `method` asks of paths with `part`."""
+
+    def change(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+        if request.method != method or part not in request.url.path:
+            return None
+        return httpx2.Response(**{"status_code": answer.status_code, **changed})
+
+    return change
+
+
+def cut_off(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+    """A manifest without its end."""
+    if request.method != "GET" or "/manifests/" not in request.url.path:
+        return None
+    return httpx2.Response(200, content=answer.content[:-20], headers={"content-type": SCHEMA2})
+
+
+def relabelled(request: httpx2.Request, answer: httpx2.Response) -> httpx2.Response | None:
+    """A manifest that calls itself a page."""
+    if request.method != "GET" or "/manifests/" not in request.url.path:
+        return None
+    return httpx2.Response(200, content=answer.content, headers={"content-type": "text/html"})
+
+
+WRONG: dict[str, tuple[Change, str]] = {
+    "another blob stored": (
+        when("/blobs/uploads/", "PUT", headers={"docker-content-digest": ELSE}), f"says that it stored {ELSE}",
+    ),
+    "another manifest stored": (
+        when("/manifests/", "PUT", headers={"docker-content-digest": ELSE}), f"says that it stored {ELSE}",
+    ),
+    "a manifest that is a page": (relabelled, "its content type is text/html"),
+    "a manifest that is cut off": (cut_off, "has the digest sha256:[0-9a-f]{64}, not sha256:"),
+    "a redirect loop": (
+        when("/manifests/", "HEAD", status_code=307, headers={"location": f"http://{HOST}/v2/x/manifests/y"}),
+        "redirects more than",
+    ),
+    "an upload sent elsewhere": (
+        when("/blobs/uploads/", "POST", status_code=307, headers={"location": "https://evil.example/"}), "307",
+    ),
+    "an upload without an address": (
+        when("/blobs/uploads/", "POST", status_code=202, headers={}), "where to upload",
+    ),
+    "no blob taken": (when("/blobs/uploads/", "PUT", status_code=400), "400"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", WRONG)
+async def test_a_registry_that_answers_wrongly_is_named_and_no_tag_moves(
+    distribution: Make, tmp_path: Path, cache: LayerCache, story: str
+) -> None:
+    lie, why = WRONG[story]
+    memory = Memory(lie=lie, says_digest=False)
+    with pytest.raises(VendorError, match=why) as caught:
+        await push_all(distribution(memory.transport), HOST, two_images(tmp_path, cache))
+    assert HOST in caught.value.message
+    assert all(tags(memory, f"{app}-{env}/web") == set() for app in ("sso", "itc") for env in ENVIRONMENTS)
+
+
+@pytest.mark.parametrize(
+    ("part", "method"), [("/manifests/", "HEAD"), ("/blobs/", "HEAD"), ("/uploads/", "PUT")]
+)
+def test_a_registry_that_never_answers_is_given_up_and_no_tag_moves(
+    tmp_path: Path, cache: LayerCache, part: str, method: str
+) -> None:
+    memory = Memory()
+
+    class Silent(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            if request.method == method and part in request.url.path:
+                await anyio.sleep_forever()
+            return await memory(request)
+
+    async def nobody() -> None:
+        return None
+
+    def client(vendor: str, base: str) -> Http:
+        return Http(vendor, base, transport=Silent())
+
+    def connect(host: str) -> Registry:
+        return Registry(host, client(host, f"http://{host}"), nobody, client)
+
+    async def story() -> None:
+        image = local_image(tmp_path / "one", cache, [])  # no files: threads do not know the virtual clock
+        await Distribution(connect, Sources(cache, {})).push(image, wanted(HOST, "sso"), quiet)
+
+    with pytest.raises(VendorError, match=r"no answer within \d+ s"):
+        trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert all(tags(memory, f"sso-{env}/web") == set() for env in ENVIRONMENTS)
 
 
 async def test_a_damaged_layer_is_not_sent_to_its_end_and_packed_anew_next_time(
