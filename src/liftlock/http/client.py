@@ -374,7 +374,7 @@ class Http:
         address = self.clean(safe_address(call.url))
         name = vendor_name(self.vendor)
         if isinstance(error, TimeoutError):
-            why = f"no answer within {round(call.timeout_s, 1):g} s"
+            why = f"no answer within {round(call.timeout_s, 2):g} s"
         else:
             why = self.clean(str(error)) or type(error).__name__
         if isinstance(error, _NOT_SENT) or call.method in _SAFE:
