@@ -71,7 +71,23 @@ def tell(error: LiftlockError, commands: Sequence[str], *, color: bool) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Parse and run; every error that is ours becomes a message and its exit code."""
+    """Parse and run; every error that is ours becomes a message and its exit code.
+
+    With `--debug`, a report is written however it ends.
+    """
+    failures: list[BaseException] = []
+    code = _run(arguments, failures)
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if "--debug" in before:
+        from liftlock.cli.debug import write_report
+
+        path = write_report(arguments, failures[0] if failures else None)
+        sys.stderr.write(f"A report without secrets is in {path}. Look at it before you pass it on.\n")
+    return code
+
+
+def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
+    """As `run`, without a report; an error is put into `failures`."""
     color = "--no-color" not in arguments
     commands = [word for word in arguments if not word.startswith("-")]
     if not commands:
@@ -83,9 +99,11 @@ def run(arguments: Sequence[str]) -> int:
             code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
     except LiftlockError as error:
+        failures.append(error)
         tell(error, commands, color=color)
         return error.exit_code
     except CycloptsError as error:
+        failures.append(error)
         command = " ".join(("liftlock", *(error.command_chain or ())))
         said = str(error)
         if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
@@ -98,13 +116,12 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
+    except Exception as error:  # noqa: BLE001 - a defect: told as one, its traceback goes into the report
+        failures.append(error)
         tell(
             LiftlockError(
                 f"liftlock itself failed: {type(error).__name__}: {error}",
-                hint="That is a defect: please report it. The same command with --debug shows where.",
+                hint="That is a defect: please report it. The same command with --debug writes what a report needs.",
             ),
             commands,
             color=color,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from liftlock.cli.output import Output
 from liftlock.engine.events import (
@@ -62,12 +63,41 @@ class View(Protocol):
 
 
 def view(output: Output, clock: Clock) -> View:
-    """The view that fits where the output goes."""
+    """The view that fits where the output goes; what it shows is remembered."""
+    return _Remembered(_fitting(output, clock), clock)
+
+
+def _fitting(output: Output, clock: Clock) -> View:
     if output.events:
         return _Lines(lambda event: output.event(as_document(event, clock.now())))
     if output.is_live:
         return _Live(output)
     return _Lines(_Teller(output))
+
+
+RECENT: deque[Mapping[str, Any]] = deque(maxlen=200)
+"""The last events of this process, as `--events` prints them, for the report of `--debug`."""
+
+
+class _Remembered:
+    """A view whose events are remembered."""
+
+    def __init__(self, view: View, clock: Clock) -> None:
+        self._view = view
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        self._view.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._view.__exit__(kind, error, trace)
+
+    def __call__(self, event: Event) -> None:
+        RECENT.append(as_document(event, self._clock.now()))
+        self._view(event)
 
 
 class _Lines:

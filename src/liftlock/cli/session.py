@@ -38,7 +38,12 @@ class Common:
     json: Annotated[bool, Parameter(negative="", help="Print one JSON document on standard output.")] = False
     no_color: Annotated[bool, Parameter(negative="", help="No colours; NO_COLOR does the same.")] = False
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), negative="", help="Say more.")] = False
-    debug: Annotated[bool, Parameter(negative="", help="Show tracebacks of defects.")] = False
+    debug: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Write a report without secrets into a file, for whoever mends a defect."
+        ),
+    ] = False
 
     def output(self, *, events: bool = False) -> Output:
         return Output(as_json=self.json, events=events, color=not self.no_color, verbose=self.verbose)

@@ -23,6 +23,7 @@ from liftlock.http.connections import Connections, open_connections
 from liftlock.http.failures import failure
 from liftlock.http.limits import Pause, is_limit, pause_for_limit, retry_after
 from liftlock.http.pace import Pace
+from liftlock.http.recent import ATTEMPTS, Attempt, know
 from liftlock.http.redaction import redact, safe_address
 from liftlock.http.waits import Waits
 from liftlock.model import EMPTY
@@ -97,6 +98,7 @@ class Http:
         self.base = base.rstrip("/")
         self.concurrency = concurrency
         self.secrets = secrets if secrets is not None else set()
+        know(self.secrets)
         refuse_unsafe(vendor, self.base)
         self._origin = origin_of(self.base)
         self._trusted = {self._origin, *map(origin_of, trusted)}
@@ -258,10 +260,19 @@ class Http:
         """Send once, follow redirects of GET and HEAD, and read the answer."""
         for _ in range(MAX_REDIRECTS + 1):
             async with self._slots:
-                with anyio.fail_after(call.timeout_s):
-                    response = await self._open().send(await self._request(call))
-                    open_end = keep_open and response.status_code in call.expect
-                    content = b"" if open_end else await self._whole(call, response)
+                begun, outcome = time.time(), "was given up"
+                try:
+                    with anyio.fail_after(call.timeout_s):
+                        response = await self._open().send(await self._request(call))
+                        open_end = keep_open and response.status_code in call.expect
+                        content = b"" if open_end else await self._whole(call, response)
+                    outcome = str(response.status_code)
+                except Exception as error:
+                    outcome = type(error).__name__
+                    raise
+                finally:
+                    took = time.time() - begun
+                    ATTEMPTS.append(Attempt(begun, self.vendor, call.method, call.url, outcome, took))
             answer = Answer(
                 response.status_code,
                 response.headers,
