@@ -15,7 +15,7 @@ import pytest
 
 from liftlock.errors import LiftlockError, NotFound, Unauthorized
 from liftlock.http import Http
-from liftlock.model import Project
+from liftlock.model import Between, Project, Relation
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.source_code import Commits, GitHubCommits, LocalGit, archives, head, repository_of, web_address
@@ -213,6 +213,68 @@ async def test_without_github_a_commit_is_told_from_the_checkout(checkout: Path)
 
     about = await commits(checkout, refuses).about(REPOSITORY, here)
     assert (about.sha, about.subject, about.pull_request) == (here, "Add a third (#12)", 12)
+
+
+async def test_a_long_history_is_read_page_by_page(github: Http, tmp_path: Path) -> None:
+    """Of 230 commits each is told once, newest first, with the pull request that brought it."""
+    names = [f"{number:040x}" for number in range(1, 231)]
+    new = [
+        {"sha": sha, "parents": [names[i - 1] if i else FAR], "message": f"Change {i}", "login": "ada"}
+        for i, sha in enumerate(names)
+    ]
+    await github.request("PUT", f"/_sandbox/github/{REPOSITORY}/commits", json=new)
+    pulls = [{"number": 7, "merge_commit": names[-1]}]
+    await github.request("PUT", f"/_sandbox/github/{REPOSITORY}/pulls", json=pulls)
+    reader = commits(tmp_path, lambda: github)
+    found = await reader.history(REPOSITORY, FAR, names[-1])
+    assert found is not None
+    assert (found.relation, found.ahead, found.behind) == (Relation.AHEAD, 230, 0)
+    assert [commit.sha for commit in found.commits] == names[::-1]
+    assert (found.commits[0].pull_request, found.commits[0].login) == (7, "ada")
+    assert found.commits[1].pull_request is None
+    assert await reader.distance(REPOSITORY, FAR, names[-1]) == Between(Relation.AHEAD, None, 230, 0)
+    assert await reader.distance(REPOSITORY, names[-1], FAR) == Between(Relation.BEHIND, None, 0, 230)
+    assert await reader.history(REPOSITORY, "e" * 40, FAR) is None
+
+
+async def test_the_checkout_tells_a_history_when_github_cannot(checkout: Path) -> None:
+    base, middle = git(checkout, "rev-parse", "HEAD~1"), git(checkout, "rev-parse", "HEAD")
+    git(
+        checkout,
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "Merge pull request #9 from a/b\n\nAdd a third\n\nbody",
+    )
+
+    def refuses() -> Http:
+        raise Unauthorized("There is no token.", vendor="github")
+
+    head = git(checkout, "rev-parse", "HEAD")
+    found = await commits(checkout, refuses).history(REPOSITORY, base, head)
+    assert found is not None
+    assert (found.relation, found.ahead, found.behind, found.paths) == (Relation.AHEAD, 2, 0, ("migrate",))
+    assert [(c.sha, c.subject, c.pull_request) for c in found.commits] == [
+        (head, "Add a third", 9),
+        (middle, "Do another", None),
+    ]
+    assert found.commits[0].parents == (middle,)
+    with pytest.raises(Unauthorized):
+        await commits(checkout, refuses).history(REPOSITORY, base, FAR)
+
+
+async def test_the_checkout_counts_what_lies_between(checkout: Path) -> None:
+    base = git(checkout, "rev-parse", "HEAD~1")
+    here = git(checkout, "rev-parse", "HEAD")
+    git(checkout, "checkout", "-q", "-f", "-b", "other", base)
+    git(checkout, "commit", "-q", "--allow-empty", "-m", "Elsewhere")
+    other = git(checkout, "rev-parse", "HEAD")
+    reader = commits(checkout)
+    assert await reader.distance(REPOSITORY, base, here) == Between(Relation.AHEAD, None, 1, 0)
+    assert await reader.distance(REPOSITORY, here, base) == Between(Relation.BEHIND, None, 0, 1)
+    assert await reader.distance(REPOSITORY, here, other) == Between(Relation.DIVERGED, None, 1, 1)
+    assert await reader.distance(REPOSITORY, here, here) == Between(Relation.SAME, None, 0, 0)
 
 
 async def test_what_github_does_not_answer_in_time_is_left_out(

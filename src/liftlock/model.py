@@ -261,6 +261,8 @@ class App:
     processes: Mapping[str, ProcessSource] = field(default_factory=lambda: EMPTY)
     paths: tuple[str, ...] = ()
     """Patterns of what it is made from, below its repository's root; none for everything."""
+    migrations: tuple[str, ...] = ()
+    """Patterns of its database migrations there; none where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ for module, names in {
     "doctor": ("doctor",),
     "look": ("status",),
     "history": ("history",),
+    "diff": ("diff",),
     "promote": ("plan", "promote"),
     "rollback": ("rollback",),
     "deploy": ("deploy",),

@@ -16,6 +16,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "completion": ("liftlock completion bash --install", 'eval "$(liftlock completion zsh)"'),
     "demo": ("liftlock demo", "liftlock demo --keep"),
     "deploy": ("liftlock deploy dev", "liftlock deploy dev ODB --yes"),
+    "diff": (
+        "liftlock diff dev production",
+        "liftlock diff staging production ODB",
+        "liftlock diff dev production --format markdown > notes.md",
+    ),
     "doctor": ("liftlock doctor", "liftlock doctor --json"),
     "history": ("liftlock history", "liftlock history production --limit 5"),
     "init": (

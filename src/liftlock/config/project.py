@@ -132,6 +132,7 @@ def _app(
         undo=_undo(app),
         processes={process: _source(table) for process, table in app.processes.items()},
         paths=tuple(app.paths or ()),
+        migrations=tuple(app.migrations or ()),
     )
 
 

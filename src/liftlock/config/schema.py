@@ -430,6 +430,12 @@ class AppTable(Table):
         "whose commit changed none of it keeps the app's artifacts. When left out: everything.",
         examples=[["odb/**", "build.sbt"]],
     )
+    migrations: Annotated[list[PathPattern], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Where in the repository its database migrations are, as patterns like those of `paths`: "
+        "`liftlock diff` names the ones that changed.",
+        examples=[["odb/migrations/*.sql"]],
+    )
     record: RecordTable = Field(
         default_factory=RecordTable,
         description="The names of its records, where a team has its own.",
