@@ -290,7 +290,7 @@ async def rollback_with_databases(
     ask: Callable[[Plan], Any],
 ) -> int:
     """`rollback --restore-database`: the code goes back first, then the databases from before."""
-    from liftlock.cli import plan_view, progress
+    from liftlock.cli import plan_view, progress, result_view
     from liftlock.cli.runner import reported
     from liftlock.commands.restore import backups_before
     from liftlock.commands.run import run_under_lease
@@ -331,7 +331,7 @@ async def rollback_with_databases(
                 )  # fmt: skip
             report.ended(result, made)
             if made.changes:
-                plan_view.show_result(output, made, result)
+                result_view.show_result(output, made, result)
             restored: Sequence[Restored] = ()
             if result.exit_code == 0 and chosen:
                 try:
@@ -346,7 +346,7 @@ async def rollback_with_databases(
                     ) from error
         if common.json:
             output.document(
-                plan_view.result_document(made, result)
+                result_view.result_document(made, result)
                 | {"restored": [restored_document(one) for one in restored]}
             )
         return result.exit_code

@@ -22,7 +22,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "liftlock diff dev production --format markdown > notes.md",
     ),
     "doctor": ("liftlock doctor", "liftlock doctor --json"),
-    "history": ("liftlock history", "liftlock history production --limit 5"),
+    "history": (
+        "liftlock history production --app ODB --since 7d",
+        "liftlock history --by octocat --limit 5",
+        "liftlock history 42",
+    ),
     "init": (
         "liftlock init --print",
         "liftlock init --repository example/services --repository example/explore",

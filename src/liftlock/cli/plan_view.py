@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from rich.padding import Padding
 from rich.table import Table
@@ -13,15 +11,11 @@ from rich.text import Text
 from liftlock import wording
 from liftlock.cli.output import Output
 from liftlock.commands.promote import approve_command
-from liftlock.engine.announce import origin
-from liftlock.engine.outcome import Ending, Result
-from liftlock.engine.way_back import Standing
-from liftlock.model import Intent, Kind, Known, Project
+from liftlock.model import Kind, Known, Project
 from liftlock.planning.estimates import expected_time
 from liftlock.planning.order import predecessors
 from liftlock.planning.plan import TIMED, Action, AppPlan, Plan, StepKind
 
-_STAMP = re.compile(r"^( +)\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)[.\d]*Z ", re.MULTILINE)
 STYLES = {
     Action.RELEASE: "bold green",
     Action.RECORD: "cyan",
@@ -86,13 +80,14 @@ def _apps(plan: Plan, output: Output) -> Table:
         table.add_row(
             Text(app.app, style=style or "bold"),
             Text(app.action, style=STYLES[app.action]),
-            Text(_commits(app), style=style),
+            Text(commits(app), style=style),
             Text(_why(app, verbose=output.verbose), style=style),
         )
     return table
 
 
-def _commits(app: AppPlan) -> str:
+def commits(app: AppPlan) -> str:
+    """Which commit gives way to which."""
     old = app.replaces.release.short_commit if app.replaces else "nothing"
     new = app.release.short_commit if app.release else "?"
     if app.action is Action.UNCHANGED or old == new:
@@ -243,115 +238,3 @@ def _all_notes(plan: Plan) -> list[str]:
         if app.asleep:
             lines.append(f"{app.app}: {', '.join(app.asleep)} is scaled to zero there, and stays so")
     return lines + list(dict.fromkeys(app.hint for app in plan.blocked if app.hint))
-
-
-def show_result(output: Output, plan: Plan, result: Result) -> None:
-    """Print how the run ended, app by app, and what to type next."""
-    seconds = wording.duration(result.elapsed_s)
-    output.line()
-    match result.ending:
-        case Ending.SUCCEEDED:
-            backups = ", ".join(f"{b.id} of {b.app} ({wording.size(b.size_bytes)})" for b in result.backups)
-            kept = f" Backups: {backups}." if backups else ""
-            output.line(f"{heading(plan)}: done in {seconds}.{kept}", style="bold green")
-        case Ending.FAILED:
-            how = "interrupted" if result.interrupted and result.cause is None else "failed"
-            output.line(f"{heading(plan)}: {how} after {seconds}.", style="bold red")
-        case _:
-            output.line(f"{heading(plan)}: {result.ending}, after {seconds}.", style="bold red")
-    if result.ending is Ending.SUCCEEDED:
-        for note in result.notes:
-            output.line(f"  note            {note}", hang=18)
-        return
-    if result.cause is not None:
-        output.line(
-            f"  what happened   {result.failed_step}: {_without_dates(result.cause.message)}", hang=18
-        )
-        if result.cause.hint:
-            output.line(f"                  {result.cause.hint}", hang=18)
-    elif result.interrupted:
-        output.line(f"  what happened   {result.interrupted}", hang=18)
-    _standings(output, result)
-    output.line(f"  next            {next_step(plan, result)}", hang=18)
-
-
-def _without_dates(message: str) -> str:
-    """A platform's log lines in a message, each with the time of day alone."""
-    return _STAMP.sub(r"\1\2 ", message)
-
-
-def _standings(output: Output, result: Result) -> None:
-    for standing, words in (
-        (Standing.UNTOUCHED, "untouched"),
-        (Standing.OLD, "as before"),
-        (Standing.NEW, "runs the new"),
-        (Standing.UNSURE, "LOOK AT"),
-    ):
-        apps = [app for app, value in result.apps.items() if value is standing]
-        if apps:
-            output.line(f"  {words:<15} {', '.join(apps)}", hang=18)
-    for note in result.notes:
-        output.line(f"  note            {note}", hang=18)
-
-
-def next_step(plan: Plan, result: Result) -> str:
-    """What to do after a run that did not succeed."""
-    if result.ending is Ending.FAILED:
-        first = "Mend the cause, then run" if result.cause else "Run"
-        return f"{plan.environment} runs what it ran before. {first} the same command again."
-    if result.ending is Ending.UNRECORDED:
-        return f"all apps are new and healthy; write their records: run the same command again ({plan.environment})"
-    return f"a person has to look: liftlock status {plan.environment}"
-
-
-def result_document(plan: Plan, result: Result) -> dict[str, object]:
-    """How a run ended, for `--json`."""
-    return {
-        "kind": plan.kind.value,
-        "source": plan.source or None,
-        "environment": plan.environment,
-        "plan": plan.digest,
-        "ending": result.ending.value,
-        "exit_code": result.exit_code,
-        "elapsed_s": round(result.elapsed_s, 3),
-        "promotion": result.intent.id if result.intent else None,
-        "apps": {app: standing.value for app, standing in result.apps.items()},
-        "records": {app: d.id for app, d in (result.deployments or {}).items()},
-        "backups": [{"app": b.app, "id": b.id, "size_bytes": b.size_bytes} for b in result.backups],
-        "failed_step": result.failed_step or None,
-        "cause": result.cause.message if result.cause else result.interrupted or None,
-        "hint": result.cause.hint if result.cause else None,
-        "notes": list(result.notes),
-    }
-
-
-def told_intent(intent: Intent, now: datetime) -> str:
-    """One line on a promotion that stands open."""
-    what = origin(intent.kind, intent.source, intent.environment)
-    since = wording.duration((now - intent.created_at).total_seconds())
-    who = f" by {intent.creator}" if intent.creator else ""
-    apps = ", ".join(intent.releases)
-    return f"The {what} ({intent.id}) has stood open for {since}{who}: {apps}."
-
-
-def show_undone(output: Output, intent: Intent, result: Result) -> None:
-    """Print how an undo ended, app by app."""
-    style = "bold green" if result.ending is Ending.FAILED else "bold red"
-    what = "undone" if result.ending is Ending.FAILED else str(result.ending)
-    output.line()
-    output.line(
-        f"{intent.id} in {intent.environment}: {what} in {wording.duration(result.elapsed_s)}.", style=style
-    )
-    _standings(output, result)
-
-
-def resume_document(intent: Intent, chosen: str, result: Result) -> dict[str, object]:
-    """How a resume ended, for `--json`."""
-    return {
-        "promotion": intent.id,
-        "environment": intent.environment,
-        "did": chosen,
-        "ending": result.ending.value,
-        "apps": {app: standing.value for app, standing in result.apps.items()},
-        "notes": list(result.notes),
-    }

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from liftlock.cli.output import Output
 from liftlock.engine.events import (
     Event,
     Notice,
-    RunFinished,
     RunStarted,
     StepFinished,
     StepProgress,
@@ -22,9 +21,6 @@ from liftlock.engine.events import (
     as_document,
 )
 from liftlock.ports import Clock
-
-if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
 
 QUIET = frozenset({"mark", "retire", "free", "journal"})
 """Kinds of steps that a person hears of only with -v, or when they fail."""
@@ -71,7 +67,9 @@ def _fitting(output: Output, clock: Clock) -> View:
     if output.events:
         return _Lines(lambda event: output.event(as_document(event, clock.now())))
     if output.is_live:
-        return _Live(output)
+        from liftlock.cli.live import LiveView
+
+        return LiveView(output, _Teller(output))
     return _Lines(_Teller(output))
 
 
@@ -161,59 +159,3 @@ class _Teller:
         detail = f": {why}" if why else ""
         said = f" {event.app:<12} {title}{detail} ({event.elapsed_s:.1f} s)"
         self._output.line(said, style=style, hang=17, mark=f"  {mark}")
-
-
-class _Live:
-    """A line for each app that is being worked on, above a bar for the whole; finished steps scroll by."""
-
-    def __init__(self, output: Output) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._tell = _Teller(output)
-        self._progress: Progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}", style="dim"),
-            TimeElapsedColumn(),
-            console=output.console,
-            transient=True,
-        )
-        self._whole: TaskID | None = None
-        self._steps: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        # Drawing begins with the run: before it, a question may stand on the terminal.
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._tell(event)
-                self._progress.start()
-                name = f"{event.kind} in {event.environment}"
-                self._whole = self._progress.add_task(name, total=event.steps, text="")
-            case StepStarted(step, kind, app):
-                if kind not in QUIET:
-                    self._steps[step] = self._progress.add_task(f"{app:<12} {kind}", total=None, text="")
-            case StepProgress(step, text):
-                if step in self._steps:
-                    self._progress.update(self._steps[step], text=text)
-            case StepFinished():
-                self._finish(event)
-            case RunFinished():
-                pass
-            case _:
-                self._tell(event)
-
-    def _finish(self, event: StepFinished) -> None:
-        if event.step in self._steps:
-            self._progress.remove_task(self._steps.pop(event.step))
-        if self._whole is not None and event.outcome == "done":
-            self._progress.advance(self._whole)
-        self._tell.finished(event)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import anyio
 
-from liftlock.cli import plan_view, progress
+from liftlock.cli import plan_view, progress, result_view
 from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag, Wait, seconds
 from liftlock.cli.runner import reported
 from liftlock.cli.session import Common, opened, until_signalled
@@ -72,7 +72,7 @@ async def resume_open(
                     output.line(f"Nothing stands open in {environment}.", style="green")
                     return 0
                 now = adapters.clock.now()
-                output.line(plan_view.told_intent(intent, now), style="bold", hang=0)
+                output.line(result_view.told_intent(intent, now), style="bold", hang=0)
                 chosen = choice or await _choose(intent, yes=yes)
             terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
             with progress.view(output, adapters.clock) as view:
@@ -83,7 +83,7 @@ async def resume_open(
                             project, adapters, intent, lease=await lease(), emit=tell, stop=stop
                         )
                         report.ended(result, intent=intent)
-                        plan_view.show_undone(output, intent, result)
+                        result_view.show_undone(output, intent, result)
                     else:
                         plan = await use_case.plan_finish(project, adapters, intent, await lease())
                         report.shows(project, plan)
@@ -93,9 +93,9 @@ async def resume_open(
                             project, adapters, intent, plan, lease=await lease(), emit=tell, stop=stop
                         )
                         report.ended(result, plan)
-                        plan_view.show_result(output, plan, result)
+                        result_view.show_result(output, plan, result)
             if common.json:
-                output.document(plan_view.resume_document(intent, chosen, result))
+                output.document(result_view.resume_document(intent, chosen, result))
             return 0 if chosen == "undo" and result.exit_code == 1 else result.exit_code
 
     with reported("resume", environment) as report:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from liftlock import wording
-from liftlock.cli.plan_view import heading, next_step
+from liftlock.cli.plan_view import heading
+from liftlock.cli.result_view import next_step
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing

@@ -45,7 +45,7 @@ async def plan_and_run(
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
-            import_meanwhile("liftlock.cli.plan_view")
+            import_meanwhile("liftlock.cli.result_view")  # and the plan's, which it builds upon
             if dry_run:
                 made = await make(project, adapters)
                 report.planned(made)
@@ -66,13 +66,13 @@ async def plan_and_run(
                     emit=report.hears(tell),
                     stop=stop,
                 )
-        from liftlock.cli import plan_view
+        from liftlock.cli import result_view
 
         report.ended(result, made)
         if common.json:
-            output.document(plan_view.result_document(made, result))
+            output.document(result_view.result_document(made, result))
         if made.changes:
-            plan_view.show_result(output, made, result)
+            result_view.show_result(output, made, result)
         return result.exit_code
 
     with reported(terms.purpose, environment) as report:

@@ -34,6 +34,8 @@ class Result:
     cause: LiftlockError | None = None
     failed_step: str = ""
     interrupted: str = ""
+    put_back: tuple[str, ...] = ()
+    """The apps that were taken back to what ran before."""
     notes: tuple[str, ...] = ()
 
     @property

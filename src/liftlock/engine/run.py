@@ -91,6 +91,7 @@ class Run:
         self._deployments: dict[str, Deployment] = {}
         self._times: dict[str, dict[str, StepTime]] = {}
         """By app: when its steps that are done began, and how long they took."""
+        self._put_back: tuple[str, ...] = ()
         self._started = 0.0
 
     async def run(self) -> Result:
@@ -398,6 +399,7 @@ class Run:
             self._way_back.note(self._beyond_return(stuck))
         elif back and self._undo_on_failure:
             standing |= await self._way_back.restore(back)
+            self._put_back = tuple(t.app for t in back if standing[t.app] is Standing.OLD)
         elif back:
             self._way_back.note("Nothing was put back, as --on-failure stop asks.")
         all_old = all(s in {Standing.OLD, Standing.UNTOUCHED} for s in standing.values())
@@ -463,6 +465,7 @@ class Run:
             cause=cause,
             failed_step=failed_step,
             interrupted=interrupted,
+            put_back=self._put_back,
             notes=tuple(self._way_back.notes),
         )
 
