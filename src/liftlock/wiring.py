@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from liftlock.config.schema import ENDPOINTS
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.credentials import Credentials
 from liftlock.errors import UsageError
 from liftlock.http import Http, Pace, safe_address

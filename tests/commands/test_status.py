@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from liftlock.commands.status import Status, look_at
 from liftlock.config import parse
-from liftlock.config.schema import ENDPOINTS
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.http import Http
 from liftlock.ledgers.payload import record_payload
 from liftlock.model import Between, Commit, ImageId, Kind, Project, Relation, Release

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from liftlock.config import parse
-from liftlock.config.schema import ENDPOINTS
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.demo.workspace import world
 from liftlock.model import Project, Target
 from liftlock.ports import Adapters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from liftlock.accounts import HerokuApp, RecordSeen
-from liftlock.config.schema import ENDPOINTS
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.wiring import open_accounts
 from tests.contract.conftest import BASE, Stage

@@ -11,7 +11,7 @@ from typing import get_args
 
 from liftlock import programs
 from liftlock.cli import result_view
-from liftlock.config.schema import ENDPOINTS
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.databases import pg_address
 from liftlock.engine import events
 from liftlock.engine.outcome import Ending, Result

@@ -10,9 +10,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from liftlock.config.draft import Draft
+from liftlock.config.endpoints import ENDPOINTS
 from liftlock.config.naming import by_environment, fill, platforms_of, record_name, target_name, vendor_names
 from liftlock.config.schema import (
-    ENDPOINTS,
     AppTable,
     BackupTable,
     CommandTable,

@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from liftlock.config.schema import ENDPOINTS, PLATFORMS, SECTIONS, AppTable, File, ProcessTable, Table
+from liftlock.config.endpoints import ENDPOINTS
+from liftlock.config.schema import PLATFORMS, SECTIONS, AppTable, File, ProcessTable, Table
 
 PAGE = "configuration.md"
 SCHEMA = "liftlock.schema.json"

@@ -519,15 +519,6 @@ class File(Table):
     )
 
 
-ENDPOINTS = {
-    "github": ("GITHUB_API_URL", "https://api.github.com"),
-    "heroku": ("HEROKU_API_URL", "https://api.heroku.com"),
-    "heroku_data": ("HEROKU_DATA_URL", "https://api.data.heroku.com"),
-    "heroku_registry": ("HEROKU_REGISTRY_URL", "https://registry.heroku.com"),
-    "firebase": ("FIREBASE_HOSTING_API_URL", "https://firebasehosting.googleapis.com"),
-}
-"""By vendor key: the variable that wins over the file, and the default."""
-
 SECTIONS: dict[tuple[str, ...], type[Table]] = {
     ("project",): ProjectTable,
     ("environments", "NAME"): EnvironmentTable,
