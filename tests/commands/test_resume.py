@@ -290,3 +290,26 @@ def test_finishing_marks_what_was_recorded_and_not_marked() -> None:
             assert newest.reached_success
 
     on_virtual_time(main)
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.promise("P1")
+def test_records_that_others_deployed_over_keep_a_resume_from_undoing() -> None:
+    """It had verified everything and begun to record: a deploy over that record since changes nothing in it."""
+
+    async def main() -> None:
+        world = World()
+        await world.promote_killed("record:ODB", after=False)
+        intent = await world.intent()
+        assert intent is not None
+        recorded = await world.ledger.deployments("staging", "SSO", 1)
+        assert recorded[0].promotion == intent.id
+        world.ledger.put(
+            replace(recorded[0], id="900", promotion="", state=State.SUCCESS, reached_success=True)
+        )
+        world.platform.fails[("settle", "ODB")] = LiftlockError("It is ill for a moment.")
+        result = await world.finish(intent)
+        assert result.ending is Ending.UNRECORDED
+        assert world.versions() == {"b"}
+
+    anyio.run(main, backend="trio", backend_options={"clock": trio.testing.MockClock(autojump_threshold=0)})

@@ -12,8 +12,9 @@ import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from liftlock.cli.result_view import next_step
 from liftlock.engine.backups import journaled_backups
-from liftlock.engine.events import Emit, Event, RunFinished, StepFinished, UndoStarted
+from liftlock.engine.events import Emit, Event, RunFinished, StepFinished, Stopping, UndoStarted
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.run import Run
@@ -37,7 +38,7 @@ from liftlock.model import (
 )
 from liftlock.planning.make import make_plan
 from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters, Announcement, NewDeployment, Progress
+from liftlock.ports import Adapters, Announcement, NewDeployment, Progress, Switch
 from tests.doubles import (
     FakeClock,
     FakeDatabases,
@@ -566,3 +567,78 @@ def test_a_release_still_under_way_is_not_taken_for_the_old_state() -> None:
     clock = trio.testing.MockClock(autojump_threshold=0)
     anyio.run(run.run, backend="trio", backend_options={"clock": clock})
     assert "SSO" in world.did("restore")
+
+
+@pytest.mark.promise("P8")
+def test_stopping_is_told_once_though_a_failure_and_an_interruption_meet() -> None:
+    world = observatory()
+    world.platform.fails[("release", "ITC")] = LiftlockError("Heroku refused.")
+    switch = world.platform.release
+
+    async def slowly(target: Target, release: Release, progress: Progress) -> Switch:
+        await anyio.sleep(0 if target.app == "ITC" else 100)
+        return await switch(target, release, progress)
+
+    world.platform.release = slowly  # type: ignore[method-assign]
+
+    async def main() -> Result:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(interrupt)
+            return await world.run()
+        raise AssertionError("the task group ends with the run")
+
+    async def interrupt() -> None:
+        await anyio.sleep(50)
+        world.stop.ask("interrupted by SIGINT")
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    result = anyio.run(main, backend="trio", backend_options={"clock": clock})
+    assert result.exit_code == 1
+    assert len([event for event in world.events if isinstance(event, Stopping)]) == 1
+
+
+@pytest.mark.promise("P8")
+def test_a_record_that_was_not_retired_in_time_is_told() -> None:
+    world = observatory()
+    mark = world.ledger.mark
+
+    async def slow(deployment: Deployment, state: State, description: str = "") -> None:
+        if state is State.INACTIVE and deployment.app == "ODB":
+            await anyio.sleep_forever()
+        await mark(deployment, state, description)
+
+    world.ledger.mark = slow  # type: ignore[method-assign]
+    result = world.play()
+    assert result.exit_code == 0
+    (note,) = [note for note in result.notes if "not marked inactive" in note]
+    assert "of ODB" in note
+
+
+@pytest.mark.promise("P8")
+def test_a_promotion_that_cannot_be_closed_is_no_success() -> None:
+    """Everything runs and is recorded, and yet nothing else could begin: the next one would be refused."""
+    world = observatory()
+
+    async def refuse(intent: Intent, state: State, description: str) -> None:
+        raise LiftlockError("GitHub answered 500.")
+
+    world.ledger.close_intent = refuse  # type: ignore[method-assign]
+    result = world.play()
+    assert (result.ending, result.exit_code, result.stands_open) == (Ending.UNRECORDED, 6, True)
+    assert {"b"} == set(world.versions().values())
+    assert world.records == 4
+    assert "liftlock resume staging" in next_step(world.plan(), result)
+
+
+@pytest.mark.promise("P8")
+def test_a_failed_promotion_that_cannot_be_closed_says_what_comes_first() -> None:
+    world = observatory()
+    world.platform.fails[("release", "ODB")] = LiftlockError("Heroku refused.")
+
+    async def refuse(intent: Intent, state: State, description: str) -> None:
+        raise LiftlockError("GitHub answered 500.")
+
+    world.ledger.close_intent = refuse  # type: ignore[method-assign]
+    result = world.play()
+    assert (result.exit_code, result.stands_open) == (1, True)
+    assert "liftlock resume staging" in next_step(world.plan(), result)

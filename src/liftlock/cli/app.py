@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from liftlock import __version__
 from liftlock.cli.examples import EXAMPLES, epilogue
-from liftlock.cli.output import print_error
+from liftlock.cli.output import Output, error_document, print_error
 from liftlock.errors import LiftlockError, UsageError, ungrouped
 
 app = App(
@@ -59,8 +59,13 @@ def know(group: App) -> None:
             group[name]
 
 
-def tell(error: LiftlockError, commands: Sequence[str], *, color: bool) -> None:
-    """Say an error to whoever reads: in a job of GitHub Actions, at the run's page as well."""
+def tell(error: LiftlockError, commands: Sequence[str], *, color: bool, as_json: bool) -> None:
+    """Say an error to whoever reads: in a job of GitHub Actions, at the run's page as well.
+
+    `as_json` prints it as the document of `--json`.
+    """
+    if as_json:
+        Output().document({"exit_code": error.exit_code, "error": error_document(error)})
     if os.environ.get("GITHUB_ACTIONS") != "true":
         print_error(error, color=color)
     else:
@@ -95,21 +100,26 @@ def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
         know(app)
     elif commands == ["lease"]:
         know(lease)
+    written = Output.documents
+
+    def said(error: LiftlockError) -> None:
+        tell(error, commands, color=color, as_json="--json" in arguments and Output.documents == written)
+
     try:
         with ungrouped():
             code = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
     except LiftlockError as error:
         failures.append(error)
-        tell(error, commands, color=color)
+        said(error)
         return error.exit_code
     except CycloptsError as error:
         failures.append(error)
         command = " ".join(("liftlock", *(error.command_chain or ())))
-        said = str(error)
+        what = str(error)
         if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
-            said = f"{command} needs {error.argument.name}."
-        tell(UsageError(said, hint=f"See: {command} --help"), commands, color=color)
+            what = f"{command} needs {error.argument.name}."
+        said(UsageError(what, hint=f"See: {command} --help"))
         return UsageError.exit_code
     except BrokenPipeError:
         # Nobody reads any more; what Python would flush at exit must not raise again.
@@ -119,12 +129,10 @@ def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - a defect: told as one, its traceback goes into the report
         failures.append(error)
-        tell(
+        said(
             LiftlockError(
                 f"liftlock itself failed: {type(error).__name__}: {error}",
                 hint="That is a defect: please report it. The same command with --debug writes what a report needs.",
-            ),
-            commands,
-            color=color,
+            )
         )
         return 1

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 class Output:
     """Where one command writes to."""
 
+    documents = 0
+    """How many documents this process has written."""
+
     def __init__(
         self, *, as_json: bool = False, events: bool = False, color: bool = True, verbose: bool = False
     ) -> None:
@@ -103,6 +106,7 @@ class Output:
 
     def document(self, document: Any) -> None:
         """The one document of `--json`."""
+        Output.documents += 1
         sys.stdout.write(printable_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n")
         sys.stdout.flush()
 
@@ -111,6 +115,13 @@ class Output:
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         sys.stdout.write(printable_json(text) + "\n")
         sys.stdout.flush()
+
+
+def error_document(error: LiftlockError | None) -> dict[str, Any] | None:
+    """An error in a document: its class, its message, and what to do next; None for none."""
+    if error is None:
+        return None
+    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint or None}
 
 
 def _broken(line: str, width: int, hang: int) -> str:

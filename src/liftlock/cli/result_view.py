@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from liftlock import wording
-from liftlock.cli.output import Output
+from liftlock.cli.output import Output, error_document
 from liftlock.cli.plan_view import commits, heading
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
@@ -125,6 +125,12 @@ def _standings(output: Output, result: Result, plan: Plan | None = None) -> None
 def next_step(plan: Plan, result: Result) -> str:
     """What to type next, for a run that did not succeed."""
     command = _command(plan)
+    if result.stands_open and result.ending in {Ending.FAILED, Ending.UNRECORDED}:
+        runs = "what it ran before" if result.ending is Ending.FAILED else "the new apps, all of them healthy"
+        return (
+            f"{plan.environment} runs {runs}. The promotion's own record stands open, and nothing else can"
+            f" begin there before: liftlock resume {plan.environment}"
+        )
     if result.ending is Ending.FAILED:
         first = "Mend the cause, then run" if result.cause else "To do it all the same, run"
         return f"{plan.environment} runs what it ran before. {first}: {command}"
@@ -159,6 +165,7 @@ def result_document(plan: Plan, result: Result) -> dict[str, object]:
         "apps": {app: standing.value for app, standing in result.apps.items()},
         "records": {app: d.id for app, d in (result.deployments or {}).items()},
         "backups": [{"app": b.app, "id": b.id, "size_bytes": b.size_bytes} for b in result.backups],
+        "error": error_document(result.cause),
         "failed_step": result.failed_step or None,
         "cause": result.cause.message if result.cause else result.interrupted or None,
         "hint": result.cause.hint if result.cause else None,
@@ -186,13 +193,17 @@ def show_undone(output: Output, intent: Intent, result: Result) -> None:
     _standings(output, result)
 
 
-def resume_document(intent: Intent, chosen: str, result: Result) -> dict[str, object]:
-    """How a resume ended, for `--json`."""
+def resume_document(
+    environment: str, intent: Intent | None, chosen: str, result: Result
+) -> dict[str, object]:
+    """How a resume ended, for `--json`; without an intent, nothing stood open."""
     return {
-        "promotion": intent.id,
-        "environment": intent.environment,
-        "did": chosen,
+        "promotion": intent.id if intent else None,
+        "environment": environment,
+        "did": chosen or None,
         "ending": result.ending.value,
+        "exit_code": result.exit_code,
+        "error": error_document(result.cause),
         "apps": {app: standing.value for app, standing in result.apps.items()},
         "notes": list(result.notes),
     }

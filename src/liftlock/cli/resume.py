@@ -15,6 +15,7 @@ from liftlock.commands import resume as use_case
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.commands.run import Terms, held, unless_stopped
 from liftlock.engine.execute import StopRequest
+from liftlock.engine.outcome import Ending, Result
 from liftlock.errors import UsageError
 from liftlock.model import Intent
 from liftlock.wiring import endpoint_notes
@@ -63,6 +64,7 @@ async def resume_open(
 ) -> int:
     """Finish or undo what stands open in `environment`; `choice` is "finish", "undo" or "" to ask."""
     project, output = common.project(), common.output(events=events)
+    document: dict[str, object] = {}
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
@@ -70,6 +72,8 @@ async def resume_open(
                 intent = await use_case.open_promotion(project, adapters, environment)
                 if intent is None:
                     output.line(f"Nothing stands open in {environment}.", style="green")
+                    nothing = Result(Ending.SUCCEEDED, {}, 0.0)
+                    document.update(result_view.resume_document(environment, None, "", nothing))
                     return 0
                 now = adapters.clock.now()
                 output.line(result_view.told_intent(intent, now), style="bold", hang=0)
@@ -94,12 +98,14 @@ async def resume_open(
                         )
                         report.ended(result, plan)
                         result_view.show_result(output, plan, result)
-            if common.json:
-                output.document(result_view.resume_document(intent, chosen, result))
-            return 0 if chosen == "undo" and result.exit_code == 1 else result.exit_code
+            document.update(result_view.resume_document(environment, intent, chosen, result))
+            was_undone = chosen == "undo" and result.exit_code == 1 and not result.stands_open
+            return 0 if was_undone else result.exit_code
 
     with reported("resume", environment) as report:
         code = await until_signalled(work, output, environment)
+        if common.json:
+            output.document({**document, "exit_code": code})
         report.finished(code)
         return code
 

@@ -37,6 +37,8 @@ async def plan_and_run(
     project, output = common.project(), common.output(events=events)
     check_names(project, (environment,))
 
+    document: dict[str, object] = {}
+
     def show(made: Plan) -> None:
         from liftlock.cli import plan_view
 
@@ -69,14 +71,15 @@ async def plan_and_run(
         from liftlock.cli import result_view
 
         report.ended(result, made)
-        if common.json:
-            output.document(result_view.result_document(made, result))
+        document.update(result_view.result_document(made, result))
         if made.changes:
             result_view.show_result(output, made, result)
         return result.exit_code
 
     with reported(terms.purpose, environment) as report:
         code = await until_signalled(work, output, environment)
+        if common.json and document:
+            output.document({**document, "exit_code": code})
         report.finished(code)
         return code
 

@@ -56,7 +56,7 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
     With `--config FILE`, the Heroku apps, sites and repositories that the project names are made.
     """
     from liftlock.demo.acts import missing_extra
-    from liftlock.demo.sandbox_process import environment, shell_exports, start_sandbox
+    from liftlock.demo.sandbox_process import SandboxFailed, environment_of, shell_exports, start_sandbox
     from liftlock.demo.workspace import world
 
     if (absent := missing_extra()) is not None:
@@ -64,11 +64,16 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
     output = common.output()
     project = common.project() if common.config else None
     with tempfile.TemporaryDirectory(prefix="liftlock-sandbox-") as temporary:
-        sandbox = start_sandbox((state or Path(temporary)).resolve(), port, modelled)
+        try:
+            sandbox = start_sandbox((state or Path(temporary)).resolve(), port, modelled)
+        except SandboxFailed as error:
+            if state is None:  # its log goes with the folder
+                error.hint = "To keep its whole log: --state FOLDER"
+            raise
         with sandbox:
             if project is not None:
                 sandbox.request("PUT", "/_sandbox/world", world(project, sandbox.base))
-            variables = environment(sandbox)
+            variables = environment_of(sandbox, project)
             if common.json:
                 output.document({"base": sandbox.base, "pid": sandbox.pid, "environment": variables})
             else:

@@ -50,8 +50,10 @@ def whole_digest(text: str) -> str:
     match = _DIGEST.fullmatch(text.strip().lower())
     if match is None:
         raise UsageError(
-            f"{text!r} is not the whole digest of a plan, which has 64 hexadecimal digits.",
-            hint="The plan shows it where approvals are needed: liftlock plan SOURCE TARGET",
+            f"{text[:80]!r} is not the whole digest of a plan, which has 64 hexadecimal digits. Plans are kept"
+            " nowhere, so a part of a digest cannot be looked up.",
+            hint="The plan shows the whole one where approvals are needed (liftlock plan SOURCE TARGET), and so"
+            " does a saved plan, as `digest`.",
         )
     return match[1]
 

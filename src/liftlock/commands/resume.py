@@ -112,6 +112,7 @@ async def finish(
         undo_on_failure=intent.undo_on_failure,
         intent=intent,
         backups=journaled_backups(intent, lease.journal),
+        has_recorded=bool(await _recorded(project, adapters, intent)),
     )
     return await run.run()
 
@@ -131,12 +132,7 @@ async def undo(
     release, and only finishing leaves records that tell the truth.
     """
     await _refuse_unusable(project, adapters, intent)
-    records = await each(
-        [app for app in intent.releases if app in project.apps],
-        lambda app: adapters.ledger.deployments(intent.environment, app, RECENT),
-    )
-    recorded = [app for app, found in records.items() if any(d.promotion == intent.id for d in found)]
-    if recorded:
+    if recorded := await _recorded(project, adapters, intent):
         raise LiftlockError(
             f"{intent.kind} {intent.id} was verified, and {', '.join(recorded)} recorded, before it was interrupted.",
             hint=f"Finish it: liftlock resume {intent.environment} --finish. Then roll back if you want to:"
@@ -144,3 +140,15 @@ async def undo(
         )
     backups = journaled_backups(intent, lease.journal)
     return await undo_intent(project, adapters, intent, lease=lease, emit=emit, stop=stop, backups=backups)
+
+
+async def _recorded(project: Project, adapters: Adapters, intent: Intent) -> list[str]:
+    """The apps that the interrupted promotion recorded: it had seen all of its apps healthy before.
+
+    Not by the current records alone: somebody may have deployed over them since, and that undoes nothing.
+    """
+    records = await each(
+        [app for app in intent.releases if app in project.apps],
+        lambda app: adapters.ledger.deployments(intent.environment, app, RECENT),
+    )
+    return [app for app, found in records.items() if any(d.promotion == intent.id for d in found)]

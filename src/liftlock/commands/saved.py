@@ -10,7 +10,7 @@ from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import Conditions
 from liftlock.errors import Refused, UsageError
-from liftlock.model import Deployment, Kind, Missing, Project, same_artifacts
+from liftlock.model import Deployment, Kind, Missing, Project, Release, same_artifact, same_artifacts
 from liftlock.planning.document import SavedPlan
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import Wanted
@@ -81,6 +81,13 @@ def _still_good(app: str, deployment_id: str, records: Sequence[Deployment], sav
             hint=f"Nothing was changed. {again}",
         )
     pinned = records[position]
+    release = saved.releases[app]
+    if release.commit != pinned.release.commit or not _is_of(release, pinned.release):
+        raise Refused(
+            f"The saved plan was changed: what it has for {app} is not what record {deployment_id} in"
+            f" {saved.source} says.",
+            hint=f"Nothing was changed. {again}",
+        )
     for newer in records[:position]:
         rolled_back = newer.kind is Kind.ROLLBACK and newer.counts
         if rolled_back and not same_artifacts(newer.release.artifacts, pinned.release.artifacts):
@@ -90,3 +97,14 @@ def _still_good(app: str, deployment_id: str, records: Sequence[Deployment], sav
                 hint=f"Nothing was changed. {again}",
             )
     return pinned
+
+
+def _is_of(release: Release, recorded: Release) -> bool:
+    """Whether a saved release is a recorded one. Planning adds process types that share a recorded image."""
+    return all(
+        part in release.artifacts and same_artifact(release.artifacts[part], artifact)
+        for part, artifact in recorded.artifacts.items()
+    ) and all(
+        any(same_artifact(artifact, known) for known in recorded.artifacts.values())
+        for artifact in release.artifacts.values()
+    )

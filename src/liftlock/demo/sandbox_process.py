@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
 from liftlock.errors import LiftlockError
+from liftlock.model import Project
 
 OWNER = "owner"
 """The credential that the sandbox's vendors take for their owner's."""
@@ -149,18 +150,29 @@ def start_sandbox(state_dir: Path, port: int = 0, modelled: bool = False) -> San
 
 
 def environment(sandbox: Sandbox, preferences: Path | None = None) -> dict[str, str]:
-    """The variables that point liftlock at this sandbox.
+    """The variables that point liftlock at this sandbox, and those of the reference project's own command.
 
     `preferences`: the folder of the preferences' servers, by default beside the sandbox's state.
     """
     home = preferences or sandbox.state / "preferences"
     home.mkdir(parents=True, exist_ok=True)
+    return {**addresses(sandbox), "MIGRATE_KEY": MIGRATE_KEY, "PREFERENCES_HOME": str(home)}
+
+
+def environment_of(sandbox: Sandbox, project: Project | None) -> dict[str, str]:
+    """The variables that a project needs here: those of `environment` that its commands name, if any."""
+    apps = project.apps.values() if project is not None else ()
+    named = {name for app in apps for t in app.targets.values() for name in t.options.get("env", ())}
+    own = environment(sandbox) if named & {"MIGRATE_KEY", "PREFERENCES_HOME"} else {}
+    return addresses(sandbox) | {name: value for name, value in own.items() if name in named}
+
+
+def addresses(sandbox: Sandbox) -> dict[str, str]:
+    """The variables that point a client of any vendor at this sandbox."""
     keys = ("GITHUB_API_URL", "HEROKU_API_URL", "HEROKU_DATA_URL", "HEROKU_REGISTRY_URL")
     return {
         **dict.fromkeys((*keys, "FIREBASE_HOSTING_API_URL"), sandbox.base),
         "SLACK_WEBHOOK_URL": f"{sandbox.base}/services/T/B/X",
-        "MIGRATE_KEY": MIGRATE_KEY,
-        "PREFERENCES_HOME": str(home),
     }
 
 

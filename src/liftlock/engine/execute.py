@@ -110,6 +110,7 @@ class _Executor:
         lanes = {step.lane for step in steps}
         self._lanes = {lane: anyio.CapacityLimiter(limits.get(lane, DEFAULT_LANE_LIMIT)) for lane in lanes}
         self._scopes: dict[str, anyio.CancelScope] = {}
+        self._told_stopping = False
         self._required = sum(step.kind not in BEST_EFFORT for step in steps)
         self._required_done = anyio.Event()
         self._best_effort = len(steps) - self._required
@@ -136,7 +137,9 @@ class _Executor:
 
     def _halt(self, reason: str) -> None:
         """Start nothing new, and cancel what only waits or prepares."""
-        self._emit(Stopping(reason))
+        if not self._told_stopping:
+            self._told_stopping = True
+            self._emit(Stopping(reason))
         for scope in self._scopes.values():
             scope.cancel()
         self._required_done.set()

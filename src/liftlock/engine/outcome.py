@@ -37,6 +37,8 @@ class Result:
     put_back: tuple[str, ...] = ()
     """The apps that were taken back to what ran before."""
     notes: tuple[str, ...] = ()
+    stands_open: bool = False
+    """Whether the promotion's own record could not be ended: nothing else may begin before a resume."""
 
     @property
     def exit_code(self) -> int:

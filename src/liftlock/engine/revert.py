@@ -51,7 +51,9 @@ async def undo_intent(
     try:
         state = State.FAILURE if all_old else State.ERROR
         await adapters.ledger.close_intent(intent, state, why)
+        stands_open = False
     except LiftlockError as error:
+        stands_open = True
         way_back.note(f"The promotion's own record was not closed: {error.message}")
     words = in_words(ending, None, "It had been interrupted, and was undone.")
     elapsed_s = anyio.current_time() - started
@@ -65,6 +67,7 @@ async def undo_intent(
         backups=tuple(backups),
         interrupted="an earlier run was interrupted",
         notes=tuple(way_back.notes),
+        stands_open=stands_open,
     )
     emit(RunFinished(intent.id, ending, result.exit_code, result.elapsed_s, dict(standing), why))
     return result

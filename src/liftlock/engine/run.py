@@ -19,7 +19,7 @@ from liftlock import wording
 from liftlock.engine.announce import announcement, app_lines, origin, tell
 from liftlock.engine.backups import SIZE_OVERRIDE, collapse, journal_entry
 from liftlock.engine.events import Emit, RunFinished, RunStarted, as_long_as_heard
-from liftlock.engine.execute import Execution, Outcome, StopRequest, execute, working_steps
+from liftlock.engine.execute import BEST_EFFORT, Execution, Outcome, StopRequest, execute, working_steps
 from liftlock.engine.guard import Guard
 from liftlock.engine.outcome import Ending, Result, in_words
 from liftlock.engine.way_back import Standing, Touched, WayBack
@@ -67,8 +67,10 @@ class Run:
         overrides: Mapping[str, str] | None = None,
         intent: Intent | None = None,
         backups: Sequence[Backup] = (),
+        has_recorded: bool = False,
     ) -> None:
-        """`intent` and `backups` are those of an interrupted run that this one finishes."""
+        """`intent` and `backups` are those of an interrupted run that this one finishes; `has_recorded`
+        says that it had verified all, and begun to record."""
         self._project = project
         self._plan = plan
         self._adapters = adapters
@@ -79,6 +81,7 @@ class Run:
         self._overrides = overrides or (intent.overrides if intent else {})
         self._intent = intent
         self._resumed = intent
+        self._has_recorded = has_recorded
         # By the clock of whoever keeps the leases, never by ours: with a clock that is behind, a backup
         # from before an earlier promotion would count. Its times are whole seconds.
         taken = lease.holding.since + timedelta(seconds=1)
@@ -118,7 +121,7 @@ class Run:
             execution = await execute(
                 plan.steps, self._act, limits=self._limits(), emit=self._emit, stop=self._stop
             )
-            result = await (self._succeeded() if execution.succeeded else self._failed(execution))
+            result = await (self._succeeded(execution) if execution.succeeded else self._failed(execution))
             tasks.cancel_scope.cancel()
         self._emit(
             RunFinished(
@@ -333,7 +336,8 @@ class Run:
 
     # What the run ends with.
 
-    async def _succeeded(self) -> Result:
+    async def _succeeded(self, execution: Execution) -> Result:
+        self._tell_unfinished(execution)
         return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
 
     async def _failed(self, execution: Execution) -> Result:
@@ -342,23 +346,39 @@ class Run:
             if execution.stopped:
                 self._way_back.note("The promotion itself had ended well before it was stopped.")
             await self._mark_the_rest(execution)
+            self._tell_unfinished(execution)
             return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
-        if self._recorded_before() or any(execution.started(f"record:{a.app}") for a in self._plan.changes):
+        if self._has_recorded or any(execution.started(f"record:{a.app}") for a in self._plan.changes):
             ending, standing = await self._finish_records(execution)
         else:
             ending, standing = await self._go_back(execution)
-        await self._close_failed(ending, standing, cause, execution.stopped)
+        stands_open = not await self._close_failed(ending, standing, cause, execution.stopped)
+        if stands_open and ending is Ending.SUCCEEDED:
+            ending = Ending.UNRECORDED  # the next promotion would be refused: that is no success
         await self._announce(in_words(ending, cause, execution.stopped))
         return self._result(
-            ending, standing, cause=cause, failed_step=failed_step, interrupted=execution.stopped
+            ending,
+            standing,
+            cause=cause,
+            failed_step=failed_step,
+            interrupted=execution.stopped,
+            stands_open=stands_open,
         )
 
-    def _recorded_before(self) -> bool:
-        """Whether the interrupted run that this one finishes had verified all and begun to record."""
-        return self._resumed is not None and any(
-            a.replaces is not None and a.replaces.promotion == self._resumed.id
-            for a in self._plan.apps.values()
-        )
+    def _tell_unfinished(self, execution: Execution) -> None:
+        """What must not hold a run up, and did not end in its time, is said: nothing else tells it."""
+        for step in self._plan.steps:
+            if step.kind not in BEST_EFFORT or execution.outcomes.get(step.id) is Outcome.DONE:
+                continue
+            if step.kind is StepKind.NOTIFY:
+                names = ", ".join(notifier.name for notifier in self._adapters.notifiers)
+                if names:
+                    self._way_back.note(f"{names} may not have been told: it did not answer in time")
+            elif (replaced := self._app(step.app).replaces) is not None:
+                self._way_back.note(
+                    f"The earlier record {replaced.id} of {step.app} was not marked inactive in time; the newer"
+                    " one counts all the same"
+                )
 
     async def _finish_records(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
         """All apps were verified and some are recorded, so nothing is undone: write what can be written."""
@@ -421,7 +441,8 @@ class Run:
 
     async def _close_failed(
         self, ending: Ending, standing: Mapping[str, Standing], cause: LiftlockError | None, stopped: str
-    ) -> None:
+    ) -> bool:
+        """End the promotion's own record; whether that could be done."""
         why = cause.headline if cause else stopped
         state = State.SUCCESS if ending is Ending.SUCCEEDED else State.FAILURE
         if ending in {Ending.MIXED, Ending.UNRECORDED}:
@@ -433,6 +454,8 @@ class Run:
             await self._close(state, text)
         except LiftlockError as error:
             self._way_back.note(f"The promotion's own record was not closed: {error.message}")
+            return False
+        return True
 
     def _beyond_return(self, stuck: list[AppPlan]) -> str:
         lines = []
@@ -454,6 +477,7 @@ class Run:
         cause: LiftlockError | None = None,
         failed_step: str = "",
         interrupted: str = "",
+        stands_open: bool = False,
     ) -> Result:
         return Result(
             ending=ending,
@@ -467,6 +491,7 @@ class Run:
             interrupted=interrupted,
             put_back=self._put_back,
             notes=tuple(self._way_back.notes),
+            stands_open=stands_open and self._intent is not None,
         )
 
     def _summary(self) -> str:

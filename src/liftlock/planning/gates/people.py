@@ -35,7 +35,10 @@ def approvals(needed: int, facts: Facts, now: datetime) -> Verdict:
         if is_nobody(account):
             ignored[f"{account or 'nobody'} is no person"] = None
         elif account.casefold() in asking:
-            ignored[f"{account}'s own does not count"] = None
+            ignored[
+                f"{account}'s own does not count: the ledger knows who asks by the same account"
+                " (with an SQLite file, that is this machine's user)"
+            ] = None
         else:
             given.setdefault(account.casefold(), said)
 
