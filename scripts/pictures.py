@@ -62,9 +62,13 @@ def main(folder: Path) -> None:
             run("promote staging production --yes")
             materials.add_priority(workspace)
             publish(sandbox, workspace)
+            for merged, number in ((workspace.services, 128), (workspace.explore, 64)):
+                pull = {"number": number, "merge_commit": merged.head()}
+                sandbox.request("PUT", f"/_sandbox/github/{merged.name}/pulls", [pull])
             run("deploy dev --yes")
             run(f"deploy dev --yes {ELSEWHERE}", "explore")
             for name, line in (
+                ("diff", "diff dev production"),
                 ("plan", "plan dev production"),
                 ("promote", "promote dev production --yes"),
                 ("status", "status"),
@@ -108,7 +112,9 @@ def _read(terminal: int) -> bytes:
 
 
 def screen(written: str) -> str:
-    """What stands on the terminal at the end, with its colours; only what rich sends is understood."""
+    """What stands on the terminal at the end, with its colours and without its links; only what rich
+    sends is understood."""
+    written = re.sub(r"\x1b\]8;[^\x1b]*\x1b\\", "", written)
     lines, row = [""], 0
     for part in re.split(r"(\x1b\[[?\d;]*[A-Za-z]|\r|\n)", written):
         if part == "\n":
