@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from liftlock.demo.workspace import publish
 from tests.docs.pages import PAGES, name
 from tests.docs.reader import Typed, follow, typed
 from tests.e2e.cloud import Cloud
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.e2e
 
 Names = Mapping[str, str]
 """What is typed instead of a page's example."""
+
+EXAMPLES: Names = {
+    "b007": "b001",
+    "OWNER/REPO@main": "example/services@main",
+    "OWNER/liftlock@COMMIT": f"example/liftlock@{40 * 'a'}",
+}
 
 
 @pytest.fixture(scope="session")
@@ -81,12 +88,26 @@ def an_hour_ago(cloud: Cloud) -> Names:
     return {"--to 2h": f"--to {second}", "--to 2026-11-20T12:00": f"--to {second}"}
 
 
+def published(cloud: Cloud) -> Names:
+    """The commits' files, which a sandbox that was started again has forgotten."""
+    publish(cloud.sandbox, cloud.workspace)
+    return {}
+
+
+def not_adopted(cloud: Cloud) -> Names:
+    """A team's checkout, and what it has at its vendors."""
+    cloud.workspace.config.unlink()
+    return {}
+
+
 SCENES: Mapping[str, Callable[[Cloud], Names]] = {
     "a promotion was killed": killed,
     "a promotion was killed, its lease is free": killed_and_broken,
     "dev has something newer": newer_in_dev,
     "production was promoted twice": first_promotion,
     "something else ran then": an_hour_ago,
+    "there is no liftlock.toml yet": not_adopted,
+    "GitHub has the project's file": published,
 }
 """What a page says of its world in a comment above a block: it is made so before that is typed."""
 
@@ -101,7 +122,8 @@ def test_a_guide_goes_as_it_says(page: Path, make_cloud: Make, lifted: Path) -> 
             **cloud.variables,
             "PATH": f"{cloud.program.parent}{os.pathsep}{cloud.variables['PATH']}",
         }
-        names: dict[str, str] = {"b007": "b001"}
+        variables["GITHUB_STEP_SUMMARY"] = str(cloud.folder / "summary.md")
+        names = dict(EXAMPLES)
         for step in typed(page):
             if step.block.mark == "second terminal":
                 continue  # the world has its sandbox already
