@@ -9,6 +9,7 @@ Usage: python scripts/pictures.py [FOLDER]
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -72,7 +73,11 @@ def main(folder: Path) -> None:
                 ("plan", "plan dev production"),
                 ("promote", "promote dev production --yes"),
                 ("status", "status"),
+                ("history", "history {newest}"),
             ):
+                if "{newest}" in line:
+                    entries = json.loads(run("history production --limit 1 --json"))
+                    line = line.format(newest=entries[0]["id"])
                 shown = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8080", run(line))
                 picture = draw(name, f"liftlock {line}", shown)
                 (folder / f"{name}.svg").write_text(picture, encoding="utf-8")

@@ -54,7 +54,9 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
     _standings(output, result, plan)
     for backup in result.backups:
         output.line(f"  backup          {_backup(backup)} of {backup.app} was taken, and is kept", hang=18)
-    output.line(f"  next            {next_step(plan, result)}", hang=18)
+    why, command = _next(plan, result)
+    output.line(f"  next            {why}:", hang=18)
+    output.line(f"                  {command}")  # never broken: it is to be copied
     if result.intent is not None:
         output.line(f"  in detail       {_in_detail(result)}", hang=18)
 
@@ -124,19 +126,21 @@ def _standings(output: Output, result: Result, plan: Plan | None = None) -> None
 
 def next_step(plan: Plan, result: Result) -> str:
     """What to type next, for a run that did not succeed."""
-    command = _command(plan)
+    return ": ".join(_next(plan, result))
+
+
+def _next(plan: Plan, result: Result) -> tuple[str, str]:
+    """Why something is to be typed next, and what."""
     if result.stands_open and result.ending in {Ending.FAILED, Ending.UNRECORDED}:
         runs = "what it ran before" if result.ending is Ending.FAILED else "the new apps, all of them healthy"
-        return (
-            f"{plan.environment} runs {runs}. The promotion's own record stands open, and nothing else can"
-            f" begin there before: liftlock resume {plan.environment}"
-        )
+        open_ = "The promotion's own record stands open, and nothing else can begin there before"
+        return f"{plan.environment} runs {runs}. {open_}", f"liftlock resume {plan.environment}"
     if result.ending is Ending.FAILED:
         first = "Mend the cause, then run" if result.cause else "To do it all the same, run"
-        return f"{plan.environment} runs what it ran before. {first}: {command}"
+        return f"{plan.environment} runs what it ran before. {first}", _command(plan)
     if result.ending is Ending.UNRECORDED:
-        return f"all apps are new and healthy; write their records: {command}"
-    return f"a person has to look: liftlock status {plan.environment}"
+        return "all apps are new and healthy; write their records", _command(plan)
+    return "a person has to look", f"liftlock status {plan.environment}"
 
 
 def _command(plan: Plan) -> str:
