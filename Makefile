@@ -14,7 +14,7 @@ PYTEST ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs site links bench simulate requirements clean installed wheel
+.PHONY: help demo test check format docs site links bench simulate requirements clean clients installed wheel
 
 ## List the targets
 help:
@@ -30,6 +30,18 @@ test: $(VENV)/.dev $(VENV)/.project installed
 	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock \
 	LIFTLOCK_PROGRAM_BARE=$(CURDIR)/$(INSTALLED)/bare/bin/liftlock \
 	$(BIN)/python -m pytest $(PYTEST)
+
+## Install the vendors' own clients for the tests marked `clients` (they skip without): wants npm
+clients:
+	@cmp -s tests/e2e/clients/package.json "$(CLIENTS)/installed.json" || { mkdir -p "$(CLIENTS)" && \
+	  cp tests/e2e/clients/package.json "$(CLIENTS)/package.json" && \
+	  npm install --prefix "$(CLIENTS)" $(NPM_QUIET) && \
+	  cp tests/e2e/clients/package.json "$(CLIENTS)/installed.json"; }
+
+# Outside of the repository: a gigabyte of JavaScript, and none of it is the project's. No script of theirs is
+# run, and no lock file is written: it would name the index.
+CLIENTS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/liftlock/clients
+NPM_QUIET := --ignore-scripts --no-package-lock --no-audit --no-fund --no-progress --loglevel=error
 
 ## Check formatting, lint, types and the import walls
 check: $(VENV)/.dev $(VENV)/.project

@@ -56,7 +56,13 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
     With `--config FILE`, the Heroku apps, sites and repositories that the project names are made.
     """
     from liftlock.demo.acts import missing_extra
-    from liftlock.demo.sandbox_process import SandboxFailed, environment_of, shell_exports, start_sandbox
+    from liftlock.demo.sandbox_process import (
+        SandboxFailed,
+        client_environment,
+        environment_of,
+        shell_exports,
+        start_sandbox,
+    )
     from liftlock.demo.workspace import world
 
     if (absent := missing_extra()) is not None:
@@ -73,13 +79,22 @@ def run_sandbox(common: Common, state: Path | None, port: int, *, modelled: bool
         with sandbox:
             if project is not None:
                 sandbox.request("PUT", "/_sandbox/world", world(project, sandbox.base))
-            variables = environment_of(sandbox, project)
+            variables, clients = environment_of(sandbox, project), client_environment(sandbox)
             if common.json:
-                output.document({"base": sandbox.base, "pid": sandbox.pid, "environment": variables})
+                output.document(
+                    {
+                        "base": sandbox.base,
+                        "pid": sandbox.pid,
+                        "environment": variables,
+                        "clients": clients,
+                    }
+                )
             else:
                 output.line(f"# The sandbox runs at {sandbox.base}/_sandbox/ until Ctrl-C.")
                 output.line("# In another terminal:")
                 output.line(shell_exports(variables).rstrip())
+                output.line("# For the Heroku CLI and firebase-tools, in a terminal of their own:")
+                output.line(shell_exports(clients).rstrip())
                 if project is not None and project.ledger == "github":
                     output.line("# Its repositories have no commits yet, and a record needs one: see")
                     output.line(

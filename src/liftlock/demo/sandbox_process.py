@@ -23,6 +23,21 @@ from liftlock.model import Project
 OWNER = "owner"
 """The credential that the sandbox's vendors take for their owner's."""
 
+CERTIFICATE = "certificate.pem"
+"""The file in a sandbox's state that says who to trust: the sandbox makes it anew at each start."""
+
+_GOOGLE = (
+    "API",
+    "AUTH_MANAGEMENT",
+    "CONSOLE",
+    "HOSTING",
+    "HOSTING_API",
+    "IDENTITY",
+    "RESOURCEMANAGER",
+    "SERVICE_USAGE",
+    "TOKEN",
+)
+
 READY_S = 60.0
 """How long a sandbox may take to be ready: the first one makes a PostgreSQL cluster."""
 
@@ -173,6 +188,23 @@ def addresses(sandbox: Sandbox) -> dict[str, str]:
     return {
         **dict.fromkeys((*keys, "FIREBASE_HOSTING_API_URL"), sandbox.base),
         "SLACK_WEBHOOK_URL": f"{sandbox.base}/services/T/B/X",
+    }
+
+
+def client_environment(sandbox: Sandbox) -> dict[str, str]:
+    """The variables that point the vendors' own clients at this sandbox: the Heroku CLI and firebase-tools.
+
+    The first goes to every vendor by name and through the sandbox as a proxy, so that its container and
+    data commands work too; the other takes addresses. Source: `heroku` 11.10, `firebase-tools` 15.34.
+    """
+    certificate = str(sandbox.state / CERTIFICATE)
+    return {
+        "HTTPS_PROXY": sandbox.base,
+        "SSL_CERT_FILE": certificate,
+        "NODE_EXTRA_CA_CERTS": certificate,
+        "HEROKU_API_KEY": OWNER,
+        "FIREBASE_TOKEN": OWNER,
+        **{f"FIREBASE_{service}_URL": sandbox.base for service in _GOOGLE},
     }
 
 

@@ -34,6 +34,7 @@ MODULES = (
     "heroku_data",
     "registry",
     "firebase",
+    "google_projects",
     "slack",
     "sites",
     "router",

@@ -1,7 +1,8 @@
 """Firebase Hosting, v1beta1. What it serves is in `sites`.
 
 Source: Google's discovery document `firebasehosting.v1beta1`, revision 20260920. Every path exists
-with and without `projects/{project}`; names in answers are without it, as the document says.
+with and without `projects/{project}`; names in answers are without it, as the document says. The project
+itself is of the Firebase Management API, which has the same version: firebase-tools asks for it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from liftlock.sandbox.answers import Json, body_object, login_of
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.firebase_store import Hosting, not_found, refuse, version_name
-from liftlock.sandbox.github_shapes import address
+from liftlock.sandbox.github_shapes import address, number_of
 from liftlock.sandbox.store import Document
 
 NAME = "firebase"
@@ -180,6 +181,22 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         rows = [row for row in hosting.sites.values() if project in ("-", row["project"])]
         return _page(request, "sites", rows, lambda row: _site_shape(request, row))
 
+    async def get_project(request: Request) -> Response:
+        project = request.path_params["project"]
+        sites = [row["site"] for row in hosting.sites.values() if row["project"] == project]
+        if not sites:
+            raise not_found()
+        return Json(
+            {
+                "name": f"projects/{project}",
+                "projectId": project,
+                "projectNumber": number_of(project),
+                "displayName": project,
+                "resources": {"hostingSite": sites[0]},
+                "state": "ACTIVE",
+            }
+        )
+
     def under(base: str) -> list[BaseRoute]:
         channel, version = base + "/channels/{channel}", base + "/versions/{version}"
         return [
@@ -206,6 +223,7 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         Route("/v1beta1/projects/{project}/operations/{operation}", get_operation, methods=["GET"]),
         *under("/v1beta1/sites/{site}"),
         Route("/v1beta1/projects/{project}/sites", list_sites, methods=["GET"]),
+        Route("/v1beta1/projects/{project}", get_project, methods=["GET"]),
         Route("/upload/sites/{site}/versions/{version}/files/{hash}", upload, methods=["POST"]),
     ]
 
@@ -342,7 +360,7 @@ def _site_url(request: Request, site: str) -> str:
 
 def _page(request: Request, key: str, rows: Sequence[Document], shape: Any, *, largest: int = 100) -> Json:
     """One page of a list; the token is the place where the next one begins."""
-    size, token = request.query_params.get("pageSize", ""), request.query_params.get("pageToken", "0")
+    size, token = request.query_params.get("pageSize", ""), request.query_params.get("pageToken") or "0"
     if not token.isdigit():
         raise refuse("INVALID_ARGUMENT", "Invalid page token")
     count = min(largest, int(size)) if size.isdigit() and int(size) > 0 else largest

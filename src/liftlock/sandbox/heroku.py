@@ -41,7 +41,16 @@ from liftlock.sandbox.heroku_ranges import ranged
 from liftlock.sandbox.store import Document
 
 NAME = "heroku"
-PATHS = ("/apps", "/account", "/actions/", "/addons", "/pipeline-couplings", "/pipelines", "/rate-limits")
+PATHS = (
+    "/apps",
+    "/account",
+    "/actions/",
+    "/addon",
+    "/pipeline-couplings",
+    "/pipelines",
+    "/rate-limits",
+    "/users/~/",
+)
 OPEN = False
 
 Handler = Callable[[Cloud, Request], Awaitable[Response]]
@@ -98,6 +107,8 @@ def routes(cloud: Cloud) -> list[BaseRoute]:
         ("GET", "/apps", list_apps),
         ("GET", "/pipelines", list_pipelines),
         ("GET", "/pipeline-couplings", list_couplings),
+        ("GET", "/users/~/apps", list_apps),
+        ("GET", "/addon-attachments", list_attachments),
     ]
     methods: dict[str, dict[str, Handler]] = {}
     for method, path, handler in table:
@@ -256,8 +267,9 @@ async def one_addon(cloud: Cloud, request: Request) -> Response:
 
 
 async def list_attachments(cloud: Cloud, request: Request) -> Response:
-    app = _app(cloud, request)
-    return Json([payloads.attachment_payload(app)] if app["database"] else [])
+    some = [_app(cloud, request)] if "app" in request.path_params else apps(cloud).values()
+    detailed = _is_detailed(request)
+    return Json([payloads.attachment_payload(app, detailed=detailed) for app in some if app["database"]])
 
 
 async def resolve_attachment(cloud: Cloud, request: Request) -> Response:
@@ -266,8 +278,11 @@ async def resolve_attachment(cloud: Cloud, request: Request) -> Response:
     name = str(wish.get("addon_attachment", ""))
     if app["database"] is None or name.removesuffix("_URL") not in ("DATABASE", app["database"]["name"]):
         raise refuse(404, "not_found", "Couldn't find that add on attachment.")
-    detailed = "addon:plan" in request.headers.get("accept-inclusion", "")
-    return Json([payloads.attachment_payload(app, detailed=detailed)])
+    return Json([payloads.attachment_payload(app, detailed=_is_detailed(request))])
+
+
+def _is_detailed(request: Request) -> bool:
+    return "addon:plan" in request.headers.get("accept-inclusion", "")
 
 
 async def resolve_addon(cloud: Cloud, request: Request) -> Response:

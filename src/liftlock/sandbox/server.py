@@ -1,4 +1,4 @@
-"""The cloud on a loopback port: uvicorn, with a way to break a TCP connection on purpose.
+"""The cloud on a loopback port: uvicorn behind a front door, with a way to break a TCP connection on purpose.
 
 asyncio only, as uvicorn is; everything under it is anyio.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -17,6 +19,10 @@ import uvicorn
 from liftlock.sandbox.app import create_app
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.disturb import RESET
+from liftlock.sandbox.front_door import FrontDoor
+
+CERTIFICATE = "certificate.pem"
+"""The file in the cloud's folder that a client has to trust to speak TLS with it."""
 
 # Closing at once throws away what is unsent and resets the peer, where a plain close would end politely.
 _LINGER_NONE = struct.pack("ii", 1, 0)
@@ -51,20 +57,48 @@ def _protocol() -> type[asyncio.Protocol]:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, cloud: Cloud, on_ready: Callable[[int], None] | None) -> None:
+    """uvicorn's server, which is handed its connections by the front door."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        cloud: Cloud,
+        on_ready: Callable[[int], None] | None,
+    ) -> None:
         super().__init__(config)
         self._cloud = cloud
         self._on_ready = on_ready
+        self._door = FrontDoor(listener, self._protocol, _tls(cloud.directory))
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._on_ready and self.started and self._cloud.port:
+        if not self.started:
+            return
+        self._door.open()
+        if self._on_ready and self._cloud.port:
             self._on_ready(self._cloud.port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._door.close()
         # Requests that hang on purpose would hold the server back.
         self._cloud.faults.delete()
         await super().shutdown(sockets)
+
+
+def _tls(directory: Path | None) -> ssl.SSLContext | None:
+    """The cloud's certificate; none for a cloud without a folder, where no client could find what to trust."""
+    if directory is None:
+        return None
+    from liftlock.sandbox.certificate import make_certificate  # brings cryptography
+
+    return make_certificate(directory / CERTIFICATE)
 
 
 class SandboxServer:
@@ -91,7 +125,7 @@ class SandboxServer:
             timeout_keep_alive=120,
             timeout_graceful_shutdown=2,
         )
-        self._server = _Server(config, cloud, on_ready)
+        self._server = _Server(config, self._socket, cloud, on_ready)
 
     async def serve(self, *, signals: bool = False) -> None:
         """Serve until stopped. With `signals`, SIGTERM and SIGINT stop it (main thread only)."""
@@ -101,7 +135,7 @@ class SandboxServer:
                 loop.add_signal_handler(number, self._server.handle_exit, number, None)
         try:
             # uvicorn's own `serve` raises the signal again at the end: the program would seem to be killed.
-            await self._server._serve(sockets=[self._socket])  # noqa: SLF001
+            await self._server._serve(sockets=[])  # noqa: SLF001
         finally:
             self._socket.close()
 
