@@ -75,6 +75,7 @@ links: $(VENV)/.dev
 
 ## Measure promotions and the engine, and print the ratios
 bench: $(VENV)/.dev $(VENV)/.project installed
+	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock $(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.promotion
 	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock $(BIN)/python -m benchmarks.push
