@@ -347,3 +347,18 @@ def test_facts_that_nobody_could_find_out_never_pass() -> None:
         assert "GitHub does not say who we are." in approvals.reason
 
     played(main)
+
+
+@pytest.mark.promise("P8")
+def test_a_refusal_says_which_gate_why_and_what_to_do() -> None:
+    async def main() -> None:
+        plan = await World(Gates(approvals=1)).plan()
+        with pytest.raises(Refused) as caught:
+            refuse_unless_runnable(plan)
+        assert "staging was not changed" in caught.value.message
+        assert "approvals: 0 of 1 given" in caught.value.message
+        assert f"liftlock approve {plan.digest} --environment staging" in caught.value.hint
+        assert "--override approvals --reason" in caught.value.hint
+        assert caught.value.exit_code == 3
+
+    played(main)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from liftlock.config import load
 from liftlock.demo import materials
-from liftlock.demo.sandbox_process import SandboxFailed, environment, shell_exports, start_sandbox
+from liftlock.demo.sandbox_process import (
+    SandboxFailed,
+    environment,
+    environment_of,
+    shell_exports,
+    start_sandbox,
+)
 from liftlock.demo.workspace import prepare, publish
 
 
@@ -50,3 +58,16 @@ def test_the_variables_name_every_endpoint(tmp_path: Path) -> None:
     }
     assert Path(variables["PREFERENCES_HOME"]).is_dir()
     assert f"export GITHUB_API_URL='{sandbox.base}'\n" in shell_exports(variables)
+
+
+def test_a_project_is_told_the_variables_that_it_needs_and_no_others(tmp_path: Path) -> None:
+    with start_sandbox(tmp_path / "state", modelled=True) as sandbox:
+        workspace = materials.create_workspace(tmp_path / "work")
+        observatory = load(workspace.services.folder / "liftlock.toml", environment_of(sandbox, None))
+        assert environment_of(sandbox, observatory).keys() == environment(sandbox).keys()
+        others = replace(observatory, apps={"SSO": observatory.apps["SSO"]})
+        for project in (None, others):
+            assert environment_of(sandbox, project).keys() == environment(sandbox).keys() - {
+                "MIGRATE_KEY",
+                "PREFERENCES_HOME",
+            }

@@ -28,6 +28,7 @@ def plan_of(project: Project, *apps: AppObservation, **options: object) -> Plan:
 NEW, OLD = release("ODB", "b"), release("ODB", "a")
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize(
     ("what", "observed", "action", "why"),
     [

@@ -42,6 +42,7 @@ def test_image_without_a_tag_is_found_by_its_config() -> None:
     simulate(story, container_app(processes=WEB))
 
 
+@pytest.mark.promise("P6")
 def test_tag_that_moved_to_another_image_does_not_count() -> None:
     """P6: content decides, never a tag."""
 
@@ -55,6 +56,7 @@ def test_tag_that_moved_to_another_image_does_not_count() -> None:
     simulate(story, container_app(processes=WEB))
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("which", ["image id", "digest"])
 def test_id_of_another_tool_is_resolved_whichever_it_is(which: str) -> None:
     async def story(world: World) -> None:
@@ -122,6 +124,7 @@ def test_staging_an_image_that_is_there_asks_nobody() -> None:
     simulate(story)
 
 
+@pytest.mark.promise("P6")
 def test_image_is_copied_from_the_source_and_then_released() -> None:
     async def story(world: World) -> None:
         image = world.image("odb-dev/web", "1")
