@@ -290,6 +290,21 @@ def test_version_is_located_where_it_is_or_missing(tmp_path: Path) -> None:
     tell(story)
 
 
+@pytest.mark.parametrize(
+    "name", ["sites/x/versions/../../../v1/projects", "sites/x/versions/1?alt=media", "/x"]
+)
+def test_a_name_that_is_no_versions_is_never_asked_for(name: str) -> None:
+    async def story(world: World) -> None:
+        target = world.target("Explore", "staging")
+        release = Release("Explore", COMMIT, {"site": SiteVersion(name, "c" * 64)})
+        assert isinstance(await world.firebase.locate(target, release, None), Missing)
+        assert not [
+            path for _, path in world.requests("firebase") if "sites/x" in path or path.endswith("//x")
+        ]
+
+    tell(story)
+
+
 def test_running_takes_two_round_trips(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await lifted(world, await published(world, tmp_path))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from liftlock.errors import VendorRefusal
+from liftlock.errors import NotFound, VendorRefusal
 from liftlock.http import Answer, Http, Trail, field, optional
 from liftlock.model import SiteVersion
 from liftlock.plugins import Context
@@ -64,7 +65,7 @@ class Hosting:
 
     async def version(self, name: str) -> Version:
         """A version's record. Safe to repeat. Raises `NotFound`."""
-        return _version((await self._http.request("GET", f"{VERSION}/{name}")).object())
+        return _version((await self._http.request("GET", _address(name))).object())
 
     async def versions(self, site: str) -> Sequence[Version]:
         """The newest finalized versions of a site. Safe to repeat."""
@@ -89,7 +90,7 @@ class Hosting:
         page, trail = "", Trail("firebase")
         while True:
             params: dict[str, Any] = {"pageSize": FILES_PER_PAGE, "pageToken": page or None}
-            answer = await self._http.request("GET", f"{VERSION}/{name}/files", params=params)
+            answer = await self._http.request("GET", f"{_address(name)}/files", params=params)
             files += [(field(e, "path", str), field(e, "hash", str)) for e in objects(answer, "files")]
             page = optional(answer.object(), "nextPageToken", str) or ""
             if not page:
@@ -180,6 +181,17 @@ class Hosting:
             json={"status": FINALIZED, "config": dict(config)},
             repeat=True,
         )
+
+
+_NAME = re.compile(r"(projects/[\w-]+/)?sites/[\w-]+/versions/[\w-]+")
+
+
+def _address(version: str) -> str:
+    """The path of a version. Raises `NotFound` for a name that could lead anywhere else: it stood in a
+    record, and whoever may write records would else choose what is asked with our credential."""
+    if not _NAME.fullmatch(version):
+        raise NotFound(f"{version!r} is no name of a site's version.", vendor="firebase")
+    return f"{VERSION}/{version}"
 
 
 def plain_name(version: str) -> str:
