@@ -139,6 +139,23 @@ def test_going_back_beyond_a_migration_is_told(schemas: tuple[str, ...], words: 
     played(main)
 
 
+def test_nothing_is_told_of_migrations_where_nothing_goes_back() -> None:
+    """It went back once already: what is asked for stands, and the schema moved no further."""
+
+    async def main() -> None:
+        world = World()
+        records = world.ledger._records["staging", "SSO"]
+        records.clear()
+        for number, (version, schema) in enumerate((("a", "1"), ("b", "2"), ("a", "1"))):
+            world.put("SSO", version, 10 * number, 200 + number)
+            records[-1] = replace(records[-1], release=migrating(version, schema))
+        world.platform.runs["SSO", "staging"] = Known(records[-1].release.artifacts, marker="v9")
+        (app,) = [a for a in (await back(world, to="2026-11-20T12:05")).apps.values() if a.app == "SSO"]
+        assert (app.action, app.notes) == (Action.UNCHANGED, ())
+
+    played(main)
+
+
 def test_going_back_to_what_nobody_knows_is_refused() -> None:
     async def main() -> None:
         with pytest.raises(UsageError, match="'77' is not known in staging"):

@@ -108,6 +108,13 @@ def test_what_others_may_write_is_never_opened(file: Path, environ: dict[str, st
     assert load(file, environ) == first
 
 
+def test_what_would_run_something_is_read_anew(file: Path, environ: dict[str, str]) -> None:
+    first = load(file, environ)
+    (one,) = kept(environ)
+    one.write_bytes(pickle.dumps(Explodes()))
+    assert load(file, environ) == first
+
+
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps({"name": "shop"})])
 def test_what_is_broken_is_read_anew(file: Path, environ: dict[str, str], content: bytes) -> None:
     first = load(file, environ)

@@ -13,7 +13,7 @@ from liftlock.commands.observe import Observer, refuse_open_intents
 from liftlock.commands.promote import Conditions
 from liftlock.config import duration_s
 from liftlock.errors import LiftlockError, UsageError
-from liftlock.model import Deployment, Intent, Kind, Missing, Project, State, Unknown
+from liftlock.model import Deployment, Intent, Kind, Missing, Project, State, Unknown, same_artifacts
 from liftlock.naming import nearest
 from liftlock.planning.make import make_plan
 from liftlock.planning.migrations import backup_before, first_migration, warning
@@ -214,6 +214,9 @@ async def _warned(
         goal, app = wanted[name], project.apps[name]
         if isinstance(goal, Missing):
             return goal
+        current = next((d for d in records[name] if d.counts), None)
+        if current and same_artifacts(current.release.artifacts, goal.release.artifacts):
+            return goal  # it stands there already: nothing goes back
         newer = list(
             takewhile(lambda d: goal.deployment is None or d.id != goal.deployment.id, records[name])
         )

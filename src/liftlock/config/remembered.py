@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 import liftlock
+from liftlock import model
 from liftlock.config.endpoints import ENDPOINTS
 from liftlock.model import Project
 
@@ -37,8 +38,8 @@ def key(text: str, folder: str, environ: Mapping[str, str]) -> str:
 def recall(name: str, environ: Mapping[str, str]) -> Project | None:
     """The project that was kept under a name; None when there is none, or it is not surely our own.
 
-    It is unpickled, which may run code: so neither it nor its folder may be another's, or writable
-    by another. Who can write it as this user can change liftlock itself.
+    Neither the file nor its folder may be another's, or writable by another, and it can name nothing
+    but the model's classes: it cannot run code. Who can write it as this user can change liftlock itself.
     """
     folder = _folder(environ)
     try:
@@ -47,7 +48,7 @@ def recall(name: str, environ: Mapping[str, str]) -> Project | None:
         with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             if not _is_ours(os.fstat(file.fileno())):
                 return None
-            project = pickle.loads(file.read())  # noqa: S301 - see above
+            project = _Unpickler(file).load()
     except Exception:  # noqa: BLE001 - whatever is wrong with it, the file is checked anew
         return None
     return project if isinstance(project, Project) else None
@@ -78,6 +79,18 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         return (MappingProxyType, (dict(value),)) if isinstance(value, MappingProxyType) else NotImplemented
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the model's own classes and no other name: no function can be called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = getattr(model, name, None) if module == model.__name__ else None
+        if isinstance(found, type) and found.__module__ == model.__name__:
+            return found
+        if (module, name) == ("builtins", "mappingproxy"):
+            return MappingProxyType
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a project")
 
 
 def _folder(environ: Mapping[str, str]) -> Path | None:
