@@ -183,7 +183,9 @@ class FakePlatform:
         await self._do("stage", target.app)
         return located.release
 
-    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+    async def release(
+        self, target: Target, release: Release, progress: Progress, promotion: str = ""
+    ) -> Switch:
         before = self.runs.get((target.app, target.environment), Known({}))
         try:
             await self._do("release", target.app)

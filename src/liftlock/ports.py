@@ -130,10 +130,13 @@ class Platform(Protocol):
         """
         ...
 
-    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+    async def release(
+        self, target: Target, release: Release, progress: Progress, promotion: str = ""
+    ) -> Switch:
         """Switch `target` to a staged release: every process type in one call.
 
-        Waits for the platform's own release phase. Raises `ReleaseFailed` when the platform did
+        `promotion` is the id of the intent that this is done for; platforms that can keep it
+        with what runs do, and tell by it a repeat from a second time. Waits for the platform's own release phase. Raises `ReleaseFailed` when the platform did
         not make the switch.
         """
         ...

@@ -575,9 +575,9 @@ def test_stopping_is_told_once_though_a_failure_and_an_interruption_meet() -> No
     world.platform.fails[("release", "ITC")] = LiftlockError("Heroku refused.")
     switch = world.platform.release
 
-    async def slowly(target: Target, release: Release, progress: Progress) -> Switch:
+    async def slowly(target: Target, release: Release, progress: Progress, promotion: str = "") -> Switch:
         await anyio.sleep(0 if target.app == "ITC" else 100)
-        return await switch(target, release, progress)
+        return await switch(target, release, progress, promotion)
 
     world.platform.release = slowly  # type: ignore[method-assign]
 

@@ -247,7 +247,8 @@ class Run:
 
     async def _release(self, app: str, progress: Progress) -> str:
         await self._guard.before_change()
-        switch = await self._platform(app).release(self._target(app), self._staged[app], progress)
+        promotion = self._intent.id if self._intent else ""
+        switch = await self._platform(app).release(self._target(app), self._staged[app], progress, promotion)
         self._switches[app] = switch
         self._guard.after_change()
         return switch.marker if switch.changed else f"{switch.marker} ran already"

@@ -118,7 +118,9 @@ class Command:
         await self._checkout(target, located.release.commit)
         return located.release
 
-    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+    async def release(
+        self, target: Target, release: Release, progress: Progress, promotion: str = ""
+    ) -> Switch:
         """Run `apply`, unless `status` says that there is nothing to do."""
         before = await self._run(target, release, "status")
         if before.exit_code == NOTHING_TO_DO:

@@ -197,7 +197,9 @@ class Firebase:
         contents = await together(*(partial(self._hosting.content, each.name) for each in alike))
         return next((version for _, version in contents if version.content == wanted.content), None)
 
-    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+    async def release(
+        self, target: Target, release: Release, progress: Progress, promotion: str = ""
+    ) -> Switch:
         """See `ports.Platform`. A look and one release; a lost answer is resolved by looking."""
         version = _site(release)
         if not _is_of(version, target):

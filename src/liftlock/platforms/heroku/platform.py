@@ -62,7 +62,9 @@ class Heroku:
         """See `ports.Platform`. Asks nobody when every image is at the target."""
         return await self._shelf.stage(target, located, source, progress)
 
-    async def release(self, target: Target, release: Release, progress: Progress) -> Switch:
+    async def release(
+        self, target: Target, release: Release, progress: Progress, promotion: str = ""
+    ) -> Switch:
         """See `ports.Platform`. One update, and looks until Heroku's release has ended.
 
         It begins from what planning saw, under the same lease; where Heroku answers that something
