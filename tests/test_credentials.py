@@ -162,6 +162,19 @@ async def test_other_registries_take_what_docker_login_stored(tmp_path: Path) ->
     assert await found.registry_login("registry.example.com", "https://registry.example.com") is None
 
 
+@pytest.mark.promise("P7")
+async def test_a_registry_on_this_machine_gets_its_own_login_and_no_others(tmp_path: Path) -> None:
+    """P7. What somebody stored for a registry by host and port is for that one alone."""
+    folder = tmp_path / ".docker"
+    folder.mkdir()
+    stored = base64.b64encode(b"robot:local").decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {"127.0.0.1:5000": {"auth": stored}}}))
+    found = credentials(tmp_path, HEROKU_API_KEY="real-h")
+    assert await found.registry_login("127.0.0.1:5000", "http://127.0.0.1:5000") == ("robot", "local")
+    assert await found.registry_login("127.0.0.1:5001", "http://127.0.0.1:5001") == ("_", "owner")
+    assert await found.registry_login("heroku_registry", "http://127.0.0.1:5000") == ("_", "owner")
+
+
 async def token_service(
     serve: Callable[[bytes], bytes], use: Callable[[str], Awaitable[None]]
 ) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,19 @@ def test_a_public_archive_beside_a_sandbox_is_a_mix() -> None:
         check_endpoints(a_project(endpoints=SANDBOX, archive="ghcr.io/example"))
     check_endpoints(a_project(archive="ghcr.io/example"))
     check_endpoints(a_project(endpoints=SANDBOX, archive="127.0.0.1:5555/archive"))
+
+
+def test_a_sandboxs_images_go_to_no_public_registry_and_the_other_way_about_is_allowed() -> None:
+    def pulled_from(registry: str, endpoints: dict[str, str]) -> Project:
+        project = a_project("heroku", endpoints=endpoints)
+        app = project.apps["HEROKU"]
+        target = replace(app.targets["dev"], registry=registry)
+        return replace(project, apps={"HEROKU": replace(app, targets={"dev": target})})
+
+    with pytest.raises(UsageError, match=r"HEROKU in dev would go to ghcr\.io"):
+        check_endpoints(pulled_from("ghcr.io/example", SANDBOX))
+    check_endpoints(pulled_from("127.0.0.1:5000/example", SANDBOX))
+    check_endpoints(pulled_from("127.0.0.1:5000/example", PUBLIC))
 
 
 def test_an_sqlite_ledger_for_public_targets_needs_single_machine() -> None:

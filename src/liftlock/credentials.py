@@ -63,14 +63,15 @@ class Credentials:
     async def registry_login(self, key: str, base: str) -> Account | None:
         """User and password for a registry; None where anonymous access has to do.
 
-        Heroku's token serves for Heroku's registry; for others, what `docker login` or `skopeo login` stored.
+        Heroku's token serves for Heroku's registry; for others, what `docker login` or `skopeo login` stored
+        for that host and port. A registry on loopback that nobody logged in to gets the sandbox's token.
         """
-        if is_loopback(base):
-            return "_", self.sandbox_token()
         if key == "heroku_registry":
-            return "_", self.heroku_token()
+            return "_", self.sandbox_token() if is_loopback(base) else self.heroku_token()
         host = urlsplit(base).netloc
         found = await DockerLogins(self.environ, self._home()).account(host)
+        if found is None and is_loopback(base):
+            return "_", self.sandbox_token()
         if found is None and host == "ghcr.io" and (token := self._variable("GITHUB_TOKEN")):
             found = "token", token
         if found is not None:

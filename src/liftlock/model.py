@@ -212,6 +212,8 @@ class Target:
     backup: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     """Where its database is and where its backups go, for an app that names them itself: `url`
     (a reference to a secret) and `folder`."""
+    registry: str = ""
+    """The place in a registry below which its images are, for platforms that pull from any: `host/path`."""
 
 
 @dataclass(frozen=True, slots=True)

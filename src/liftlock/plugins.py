@@ -35,8 +35,8 @@ class Context:
     http: Callable[[str], Http]
     """The shared client of an endpoint of `[endpoints]` ("github", "heroku", "heroku_data",
     "heroku_registry", "firebase"), credentials attached."""
-    images: Callable[[str], Images]
-    """The container registry of an endpoint key, as a platform uses it."""
+    images: Callable[[], Images]
+    """Every container registry that the project reaches, as a platform uses them."""
     source_code: SourceCode
     clock: Clock
     environ: Mapping[str, str]

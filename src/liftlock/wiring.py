@@ -225,6 +225,8 @@ def check_endpoints(project: Project) -> None:
             hint=f"Set {variable or other} as well, or unset the others: a sandbox and a real vendor "
             "must never be promoted into each other.",
         )
+    if near:
+        _check_registries(project)
     targets = {key: address for key, address in far.items() if key != "github"}
     foreign = sorted({app.platform for app in project.apps.values()} - ENDPOINTS_OF.keys())
     if project.ledger.startswith("sqlite:") and (targets or foreign) and not project.single_machine:
@@ -234,6 +236,20 @@ def check_endpoints(project: Project) -> None:
             "two people could promote at once.",
             hint='Use ledger = "github", or, if only this machine promotes, [project] single_machine = true.',
         )
+
+
+def _check_registries(project: Project) -> None:
+    """Raises `UsageError` when a sandbox's images would go to a public registry. The other way about is
+    how teams work: a registry of their own on the machine, or at the end of a tunnel."""
+    for app in project.apps.values():
+        for target in app.targets.values():
+            host = target.registry.partition("/")[0]
+            if host and not is_loopback(f"//{host}"):
+                raise UsageError(
+                    f"The vendors are a sandbox on this machine, and the images of {app.name} in "
+                    f"{target.environment} would go to {host}.",
+                    hint="Name a registry on this machine as `registry`, or unset the endpoints' variables.",
+                )
 
 
 def is_on_loopback(project: Project) -> bool:
@@ -381,9 +397,8 @@ class _Clients:
         """A client without credentials."""
         return self._client(vendor, base, base)
 
-    def images(self, key: str) -> Images:
-        """Every registry that the project reaches, `key`'s among them, behind one client."""
-        _address(self.project, key)
+    def images(self) -> Images:
+        """Every registry that the project reaches, behind one client."""
         if self._distribution is None:
             from liftlock.registry.distribution import Distribution
             from liftlock.registry.layers import LayerCache, cache_folder

@@ -313,7 +313,7 @@ class OneWayRegistry:
 
 async def test_copy_that_arrives_as_another_image_is_refused() -> None:
     """P6."""
-    context = context_of(PROJECT, Vendor({}), images=lambda _: OneWayRegistry())
+    context = context_of(PROJECT, Vendor({}), images=lambda: OneWayRegistry())
     source = PROJECT.apps["ODB"].targets["dev"]
     found = located(Release("ODB", COMMIT, {"web": NEW}), "source")
     with pytest.raises(ArtifactMissing, match=r"should hold sha256:bb.* after copying, and holds sha256:aa"):

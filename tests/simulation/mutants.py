@@ -16,7 +16,7 @@ from liftlock.ledgers import github as github_ledger
 from liftlock.model import ImageId
 from liftlock.planning import make
 from liftlock.planning.plan import StepKind
-from liftlock.platforms.heroku.artifacts import Find, Shelf
+from liftlock.shelf.images import Find, Shelf
 
 Mutation = Callable[[], Any]
 

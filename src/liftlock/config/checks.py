@@ -6,10 +6,17 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from liftlock.config.draft import Draft
-from liftlock.config.naming import by_environment, platforms_of, record_name, target_name, vendor_names
+from liftlock.config.naming import (
+    by_environment,
+    platforms_of,
+    record_name,
+    registry_of,
+    target_name,
+    vendor_names,
+)
 from liftlock.config.places import Key
-from liftlock.config.schema import LEDGERS, PLATFORMS, AppTable, BackupTable, File
-from liftlock.config.values import HEROKU_APP, SECRET, SITE, did_you_mean, ledger_scheme, shown
+from liftlock.config.schema import LEDGERS, PLATFORMS, PULLS_NOTHING, AppTable, BackupTable, File
+from liftlock.config.values import HEROKU_APP, REGISTRY, SECRET, SITE, did_you_mean, ledger_scheme, shown
 
 _TARGET_NAMES = {
     "heroku": (
@@ -107,6 +114,8 @@ def _check_app(file: File, draft: Draft, name: str, app: AppTable, added_platfor
         return
     _check_kind(draft, key, app, platforms[0])
     _check_processes(draft, key, app, platforms[0])
+    if platforms[0] not in PULLS_NOTHING:
+        _check_registry(file, draft, name, app)
     if isinstance(app.backup, BackupTable):
         _check_backup(file, draft, (*key, "backup", "url"), app.backup)
     repository = app.repository or file.project.repository
@@ -117,18 +126,24 @@ def _check_app(file: File, draft: Draft, name: str, app: AppTable, added_platfor
 def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
     """Keys that this kind of app does not have. An added platform may have any."""
     unfit = {
-        "heroku": {"folder": "only sites and commands have one", "options": "only added platforms have any"},
+        "heroku": {
+            "folder": "only sites and commands have one",
+            "options": "only added platforms have any",
+            "registry": "Heroku runs images from its own registry alone; `archive` keeps them elsewhere too",
+        },
         "firebase": {
             "processes": "a site has none",
             "health": "only containers have one",
             "backup": "a site has no database",
             "options": "only added platforms have any",
+            "registry": "a site has no image",
         },
         "command": {
             "processes": "a command has none",
             "health": "only containers have one",
             "backup": "its platform knows of no database; name one, with url and folder",
             "options": "only added platforms have any",
+            "registry": "a command has no image",
         },
     }
     for word, reason in unfit.get(platform, {}).items():
@@ -139,10 +154,7 @@ def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
 
 def _check_backup(file: File, draft: Draft, place: Key, backup: BackupTable) -> None:
     names = backup.url if isinstance(backup.url, dict) else {}
-    for environment in names:
-        if environment not in file.environments and not draft.is_noted(("environments", environment)):
-            hint = did_you_mean(environment, file.environments, "Environments")
-            draft.note((*place, environment), f"there is no environment {shown(environment)}.", hint)
+    _check_environments(file, draft, place, names)
     for environment, table in file.environments.items():
         reference = by_environment(backup.url, environment, vendor_names(environment, table))
         if reference is None:
@@ -153,6 +165,32 @@ def _check_backup(file: File, draft: Draft, place: Key, backup: BackupTable) -> 
                 f"{shown(reference)} in {environment} names no variable: they have letters, digits and _.",
                 f'Write a table, as in {{ {environment} = "env:DATABASE_URL" }}.',
             )
+
+
+def _check_registry(file: File, draft: Draft, name: str, app: AppTable) -> None:
+    """Where an app that is pulled from any registry has its images, in each environment."""
+    place: Key = ("apps", name, "registry") if app.registry else ("project", "registry")
+    names = app.registry or file.project.registry
+    _check_environments(file, draft, place, names)
+    for environment, table in file.environments.items():
+        found = registry_of(app, file.project, environment, vendor_names(environment, table))
+        spot = (*place, environment) if isinstance(names, dict) else place
+        if found is None:
+            draft.note(place, f"has no place for {environment}.", f'Write {environment} = "HOST/PATH" in it.')
+        elif found and not re.fullmatch(REGISTRY, f"{found}/{name.lower()}"):
+            draft.note(
+                spot,
+                f"{shown(f'{found}/{name.lower()}')} in {environment} cannot be a repository of a registry.",
+                "Its parts have small letters and digits, and . _ or - between them.",
+            )
+
+
+def _check_environments(file: File, draft: Draft, place: Key, names: str | Mapping[str, str]) -> None:
+    """Note the names of a table by environment that no environment has."""
+    for environment in names if isinstance(names, Mapping) else ():
+        if environment not in file.environments and not draft.is_noted(("environments", environment)):
+            hint = did_you_mean(environment, file.environments, "Environments")
+            draft.note((*place, environment), f"there is no environment {shown(environment)}.", hint)
 
 
 def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
@@ -197,10 +235,7 @@ def _check_targets_of(
 ) -> None:
     place: Key = ("apps", name, platform)
     names = getattr(app, platform)
-    for environment in names if isinstance(names, dict) else ():
-        if environment not in file.environments and not draft.is_noted(("environments", environment)):
-            hint = did_you_mean(environment, file.environments, "Environments")
-            draft.note((*place, environment), f"there is no environment {shown(environment)}.", hint)
+    _check_environments(file, draft, place, names)
     for environment, table in file.environments.items():
         target = target_name(name, app, platform, environment, vendor_names(environment, table))
         if target is None:

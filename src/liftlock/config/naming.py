@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from liftlock.config.schema import PLATFORMS, AppTable, EnvironmentTable
+from liftlock.config.schema import PLATFORMS, AppTable, EnvironmentTable, ProjectTable
 from liftlock.config.values import filled
 from liftlock.model import RecordName
 
@@ -41,6 +41,14 @@ def by_environment(
     """The name that a template or a table gives for an environment; None when a table leaves it out."""
     template = names if isinstance(names, str) else names.get(environment)
     return None if template is None else fill(template, environment, vendors, own)
+
+
+def registry_of(
+    app: AppTable, project: ProjectTable, environment: str, vendors: Mapping[str, str]
+) -> str | None:
+    """The place of an app's images in an environment; "" when the file names none, None when a table
+    leaves the environment out."""
+    return by_environment(app.registry or project.registry, environment, vendors)
 
 
 def record_name(

@@ -11,14 +11,24 @@ from typing import Any
 
 from liftlock.config.draft import Draft
 from liftlock.config.endpoints import ENDPOINTS
-from liftlock.config.naming import by_environment, fill, platforms_of, record_name, target_name, vendor_names
+from liftlock.config.naming import (
+    by_environment,
+    fill,
+    platforms_of,
+    record_name,
+    registry_of,
+    target_name,
+    vendor_names,
+)
 from liftlock.config.schema import (
+    PULLS_NOTHING,
     AppTable,
     BackupTable,
     CommandTable,
     File,
     GatesTable,
     ProcessTable,
+    ProjectTable,
 )
 from liftlock.config.values import Mistake, duration_s, endpoint
 from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, Project, Target, Undo
@@ -28,7 +38,7 @@ def build(file: File, endpoints: Mapping[str, str], added_platforms: frozenset[s
     """The project that a checked file means."""
     environments = {name: _environment(file, name) for name in _upwards(file)}
     apps = {
-        name: _app(name, app, file.project.repository, environments, platforms_of(app, added_platforms)[0])
+        name: _app(name, app, file.project, environments, platforms_of(app, added_platforms)[0])
         for name, app in file.apps.items()
     }
     meaning: dict[str, Any] = {
@@ -101,10 +111,11 @@ def _gates(table: GatesTable, environment: str, vendors: Mapping[str, str]) -> G
 def _app(
     name: str,
     app: AppTable,
-    repository: str,
+    project: ProjectTable,
     environments: Mapping[str, Environment],
     platform: str,
 ) -> App:
+    repository = project.repository
     targets: dict[str, Target] = {}
     records = {}
     for environment, level in environments.items():
@@ -119,6 +130,9 @@ def _app(
             health=app.health,
             options=_options(app, platform, environment, level.names),
             backup=_backup(app, environment, level.names),
+            registry=""
+            if platform in PULLS_NOTHING
+            else registry_of(app, project, environment, level.names) or "",
         )
     return App(
         name=name,

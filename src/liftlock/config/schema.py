@@ -25,6 +25,8 @@ from liftlock.config import values, windows
 
 PLATFORMS = ("heroku", "firebase", "command")
 """The platforms that come with liftlock; others are added by entry points."""
+PULLS_NOTHING = ("heroku", "firebase", "command")
+"""Of these, the platforms whose apps are not pulled from `registry`."""
 NOTIFIERS = ("slack",)
 LEDGERS = ("github", "sqlite", "postgresql")
 
@@ -73,6 +75,18 @@ Variables = Annotated[list[str], AfterValidator(values.variable_names)]
 Names = Annotated[
     str | dict[str, str],
     PlainValidator(values.names_by_environment),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"\S"},
+                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
+Registries = Annotated[
+    str | dict[str, str],
+    PlainValidator(values.registries),
     WithJsonSchema(
         {
             "anyOf": [
@@ -137,6 +151,14 @@ class ProjectTable(Table):
         description="A place in a registry that keeps every pushed image, since a platform may expire "
         "what it never released.",
         examples=["ghcr.io/example"],
+    )
+    registry: Registries = Field(
+        default="",
+        description="The place in a registry that images are pushed to and pulled from, for platforms that pull "
+        "from any: below it, each process type of each app has a repository, `APP/TYPE`. One place serves all "
+        "environments; a template with `{env}`, or a table by environment, gives each its own, and a promotion "
+        "copies.",
+        examples=["registry.example.com/observatory", "registry.example.com/{env}"],
     )
     settle: Duration = Field(
         default="30s",
@@ -440,6 +462,11 @@ class AppTable(Table):
         default_factory=RecordTable,
         description="The names of its records, where a team has its own.",
         examples=[{"task": "deploy", "environment": "resource-ui-{env}"}],
+    )
+    registry: Registries = Field(
+        default="",
+        description="The app's own place in a registry, where it is not the project's.",
+        examples=["ghcr.io/example/search"],
     )
     folder: RelativePath = Field(
         default=".",

@@ -126,6 +126,20 @@ def registry(text: str) -> str:
     return text
 
 
+def registries(value: Any) -> str | dict[str, str]:
+    """Where the images of each environment are: a template, or a table by environment."""
+    found = names_by_environment(value)
+    for each in found.values() if isinstance(found, dict) else [found]:
+        place = filled(each, dict.fromkeys(PLACEHOLDERS, "x"))
+        host = registry(place).partition("/")[0]
+        if host != "localhost" and not re.search(r"[.:]", host):
+            raise Mistake(
+                f"{shown(each)} does not begin with a registry's host.",
+                'Write HOST/PATH, as in "registry.example.com/observatory".',
+            )
+    return found
+
+
 def image(text: str) -> str:
     if not re.fullmatch(IMAGE, text):
         raise Mistake(f"{shown(text)} is not an image's name.", 'Write it as in "example/service".')

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from liftlock.errors import ReleaseFailed
 from liftlock.model import App, Artifacts, ImageId, Known, Located, Missing, Release, Running, Target
 from liftlock.platforms.heroku import observe
 from liftlock.platforms.heroku.api import HerokuApp
-from liftlock.platforms.heroku.artifacts import Shelf, complete
 from liftlock.platforms.heroku.observe import State, Watch
 from liftlock.platforms.heroku.probes import probes
-from liftlock.platforms.heroku.publish import Publisher
 from liftlock.platforms.heroku.settle import BOOT_LIMIT_S, Settling
 from liftlock.platforms.heroku.switch import Switched, Switcher
 from liftlock.plugins import Context
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.probes import Probe
+from liftlock.shelf import Publisher, Shelf, complete
 
 
 class Heroku:
@@ -33,8 +33,8 @@ class Heroku:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._shelf = Shelf(context)
-        self._publisher = Publisher(self._shelf)
+        self._shelf = Shelf(context.images, self._repository, context.project.archive)
+        self._publisher = Publisher(self._shelf, context.project)
         self._switched: dict[str, Switched] = {}
         self._observed: dict[str, State] = {}
         """What planning saw of each target: a release that follows need not look again first."""
@@ -128,6 +128,11 @@ class Heroku:
         if base.startswith("http://"):
             return f"{base}/_apps/{target.name}/"
         return f"https://dashboard.heroku.com/apps/{target.name}"
+
+    def _repository(self, target: Target, process_type: str) -> str:
+        """Heroku's registry has one for each process type of each Heroku app."""
+        host = urlsplit(self._context.http("heroku_registry").base).netloc
+        return f"{host}/{target.name}/{process_type}"
 
     def _settling(
         self, target: Target, artifacts: Artifacts, switched: Switched, progress: Progress

@@ -9,9 +9,10 @@ from liftlock.errors import LiftlockError, NotFound, Unauthorized
 from liftlock.http import field, optional
 from liftlock.model import Target
 from liftlock.platforms.heroku.api import ACCEPT
-from liftlock.platforms.heroku.artifacts import LATEST, Shelf
 from liftlock.plugins import Context
 from liftlock.probes import Finding, Probe
+from liftlock.shelf import Shelf
+from liftlock.shelf import probes as shelf_probes
 
 GROUP = "Heroku"
 FEW_REQUESTS = 200
@@ -34,11 +35,7 @@ def probes(context: Context, shelf: Shelf) -> Sequence[Probe]:
         Probe(GROUP, f"{target.name} ({target.app} in {target.environment})", partial(_app, context, target))
         for target in targets
     ]
-    if targets:
-        found.append(Probe(GROUP, "registry", partial(_registry, shelf, targets[0])))
-        if context.project.archive:
-            found.append(Probe(GROUP, "archive", partial(_archive, shelf, targets[0])))
-    return found
+    return [*found, *shelf_probes(shelf, targets, GROUP)]
 
 
 async def _account(context: Context) -> Finding:
@@ -77,23 +74,3 @@ async def _app(context: Context, target: Target) -> Finding:
     if optional(app, "maintenance", bool):
         return Finding("there, and in maintenance mode", note=True)
     return Finding("there, runs containers")
-
-
-async def _registry(shelf: Shelf, target: Target) -> Finding:
-    """Log in and look a tag up; whether it is there does not matter."""
-    process = target.processes[0] if target.processes else "web"
-    await shelf.images.look_up(shelf.repository(target.name, process), LATEST)
-    return Finding("login works")
-
-
-async def _archive(shelf: Shelf, target: Target) -> Finding:
-    process = target.processes[0] if target.processes else "web"
-    repository = shelf.archive(target, process)
-    try:
-        await shelf.images.look_up(repository, LATEST)
-    except Unauthorized as error:
-        error.hint = (
-            f"Log in: docker login {repository.partition('/')[0]}. On ghcr.io a GITHUB_TOKEN does, too."
-        )
-        raise
-    return Finding(f"{repository} can be read; only a push shows that it can be written", note=True)

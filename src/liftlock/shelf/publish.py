@@ -1,4 +1,4 @@
-"""Images for Heroku: built once, and pushed to every environment's repositories and the archive."""
+"""Images built once, and pushed to every environment's repositories and the archive."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from liftlock.errors import ArtifactMissing, LiftlockError
-from liftlock.model import App, ImageId, ProcessSource, Release
-from liftlock.platforms.heroku.artifacts import LATEST, Shelf
-from liftlock.ports import BuiltImage, Images, Progress, Publication, RegistryImage
+from liftlock.model import App, ImageId, ProcessSource, Project, Release
+from liftlock.ports import PUBLICATION, BuiltImage, Images, Progress, Publication, RegistryImage
+from liftlock.shelf.images import LATEST, Shelf, id_tag
 from liftlock.tasks import Rendezvous, together
 
 
@@ -19,6 +19,7 @@ class Publisher:
     """Builds and pushes the images of one app at a time; several apps at once share what they push."""
 
     shelf: Shelf
+    project: Project
 
     @property
     def _images(self) -> Images:
@@ -34,7 +35,12 @@ class Publisher:
         return {process_type: image for sharing, image in types for process_type in sharing}
 
     async def publish(
-        self, app: App, commit: str, checkout: Path, progress: Progress, publication: Publication
+        self,
+        app: App,
+        commit: str,
+        checkout: Path,
+        progress: Progress,
+        publication: Publication = PUBLICATION,
     ) -> Release:
         """Each distinct image goes everywhere; no tag moves before all of them are there."""
         by_source = _by_source(app)
@@ -90,7 +96,7 @@ class _OneImage:
             if there is not None:
                 return there
         try:
-            await self._images.build(self.source, self.checkout, self.progress)
+            built = await self._images.build(self.source, self.checkout, self.progress)
         except LiftlockError as error:
             if not self.source.image or self.source.build:
                 raise
@@ -101,6 +107,8 @@ class _OneImage:
                 f"and cannot be had from a Docker engine: {error.headline}",
                 hint=f"Push it: docker tag {self.source.image} {name} && docker push {name}",
             ) from error
+        if self.publisher.shelf.by_id:
+            tags = {repository: [id_tag(built.image_id), *names] for repository, names in tags.items()}
         image = await self._images.publish(
             self.source, self.checkout, tags, self.progress, self.publication.before_tags
         )
@@ -108,16 +116,18 @@ class _OneImage:
 
     def _tags(self) -> dict[str, list[str]]:
         """By repository, the first environment's first: the tags to put there."""
-        shelf, project = self.publisher.shelf, self.publisher.shelf.context.project
+        shelf, project = self.publisher.shelf, self.publisher.project
         names = [name for name in project.environments if name in self.app.targets]
         tags: dict[str, list[str]] = {}
         for position, name in enumerate(names):
             for process_type in self.types:
-                repository = shelf.repository(self.app.targets[name].name, process_type)
-                tags[repository] = [self.commit, LATEST] if position == 0 else [self.commit]
+                repository = shelf.repository(self.app.targets[name], process_type)
+                # One repository may serve several environments: the first one's tags hold.
+                tags.setdefault(repository, [self.commit, LATEST] if position == 0 else [self.commit])
         if project.archive:
             first = self.app.targets[names[0]]
-            tags |= {shelf.archive(first, process_type): [self.commit] for process_type in self.types}
+            for process_type in self.types:
+                tags.setdefault(shelf.archive(first, process_type), [self.commit])
         return tags
 
     async def _there(self, tags: Mapping[str, Sequence[str]]) -> Mapping[str, ImageId] | None:
@@ -141,5 +151,9 @@ class _OneImage:
         return {process_type: image.image_id for process_type, image in first.items()}
 
     async def _copy(self, image: RegistryImage, repository: str, there: RegistryImage | None) -> None:
+        shelf = self.publisher.shelf
         if there is None or there.image_id != image.image_id:
-            await self._images.copy(image, repository, self.commit, self.progress)
+            for tag in shelf.tags(image.image_id, self.commit):
+                await self._images.copy(image, repository, tag, self.progress)
+        elif shelf.by_id and await self._images.look_up(repository, id_tag(image.image_id)) is None:
+            await self._images.copy(there, repository, id_tag(image.image_id), self.progress)

@@ -1,13 +1,12 @@
-"""Where a release's images are, bringing them to a Heroku app's repositories, and publishing new ones."""
+"""Where a release's images are, and how they come to a target's repositories."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from urllib.parse import urlsplit
 
-from liftlock.errors import ArtifactMissing, VendorError
+from liftlock.errors import ArtifactMissing, UsageError, VendorError
 from liftlock.model import (
     App,
     Artifact,
@@ -38,25 +37,34 @@ class Find:
 
 @dataclass(slots=True)
 class Shelf:
-    """The project's images in Heroku's registry and in its archive."""
+    """A platform's images, and those in the project's archive."""
 
-    context: Context
+    connect: Callable[[], Images]
+    name: Callable[[Target, str], str]
+    """The full name of the repository that a target runs a process type's image from."""
+    archived: str = ""
+    """The place of the project's archive; "" when it has none."""
+    by_id: bool = False
+    """Whether every image is also tagged by its id. Platforms that pull by a manifest's digest need that:
+    of an image id alone a registry tells no manifest, and the commit's tag may have moved on."""
     _copyable: dict[tuple[str, str, str], RegistryImage] = field(default_factory=dict)
     """By target's name, process type and image id, what `locate` found to copy."""
 
     @property
     def images(self) -> Images:
-        return self.context.images("heroku_registry")
+        return self.connect()
 
-    def repository(self, app_name: str, process_type: str) -> str:
-        """The full name of a process type's repository: Heroku's registry has one for each."""
-        host = urlsplit(self.context.http("heroku_registry").base).netloc
-        return f"{host}/{app_name}/{process_type}"
+    def repository(self, target: Target, process_type: str) -> str:
+        """The full name of the repository that a target runs a process type's image from."""
+        return self.name(target, process_type)
 
     def archive(self, target: Target, process_type: str) -> str:
         """The process type's repository in the project's archive; "" when it has none."""
-        archive = self.context.project.archive
-        return f"{archive}/{target.app.lower()}/{process_type}" if archive else ""
+        return f"{self.archived}/{target.app.lower()}/{process_type}" if self.archived else ""
+
+    def tags(self, image_id: ImageId, commit: str) -> list[str]:
+        """The tags that an image of a commit is kept under, the surest first."""
+        return [id_tag(image_id), commit] if self.by_id else [commit]
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """Look for every image at once: one round trip where the target has the commit's tag, else two."""
@@ -86,34 +94,41 @@ class Shelf:
     async def _find(self, target: Target, release: Release, process_type: str, source: Target | None) -> Find:
         """The best place that has the image: its own repository, under the commit's tag, settles it at once.
 
-        Heroku releases an image for a process type only from that type's repository; the
+        A process type's image is run from that type's repository alone (Heroku knows no other way); the
         repositories of other types that share the image are places to copy it from.
         """
         artifact = release.artifacts[process_type]
-        own = self.repository(target.name, process_type)
-        first = await self._look_up(own, release.commit, artifact, "target")
+        own = self.repository(target, process_type)
+        references = self._references(release, artifact)
+        first = await self._look_up(own, references[0], artifact, "target")
         if first.image_id is not None:
             return first
         twins = [t for t, a in sorted(release.artifacts.items()) if a == artifact and t != process_type]
-        places = [(self.repository(target.name, twin), "source") for twin in twins]
+        places = {self.repository(target, twin): "source" for twin in twins}
         if source is not None:
-            places += [(self.repository(source.name, each), "source") for each in (process_type, *twins)]
-        if self.context.project.archive:
-            places += [(self.archive(target, each), "archive") for each in (process_type, *twins)]
-        references = [release.commit, LATEST]
-        if isinstance(artifact, RecordedId):
-            references.append(artifact.value)  # it may be a manifest's digest
+            places |= {self.repository(source, each): "source" for each in (process_type, *twins)}
+        if self.archived:
+            places |= {self.archive(target, each): "archive" for each in (process_type, *twins)}
+        places.pop(own, None)  # one repository may serve every environment
         looks = [partial(self._look_up, own, reference, artifact, "target") for reference in references[1:]]
         looks += [
             partial(self._look_up, repository, reference, artifact, where)
-            for repository, where in places
+            for repository, where in places.items()
             for reference in references
         ]
-        # Last: a copy that was cut short leaves the config there, and no manifest to release it by.
-        looks.append(partial(self._has_config, own, artifact))
+        if not self.by_id:
+            # Last: a copy that was cut short leaves the config there, and no manifest to release it by.
+            looks.append(partial(self._has_config, own, artifact))
         finds = await together(*looks)
         best = next((find for find in finds if find.image_id is not None), None)
         return best or Find(trouble=first.trouble + tuple(t for find in finds for t in find.trouble))
+
+    def _references(self, release: Release, artifact: Artifact) -> list[str]:
+        """What the image may be called in a repository, the surest name first."""
+        names = [*self.tags(ImageId(str(artifact)), release.commit), LATEST]
+        if isinstance(artifact, RecordedId):
+            names.append(str(artifact))  # it may be a manifest's digest
+        return names
 
     async def _look_up(self, repository: str, reference: str, artifact: Artifact, where: str) -> Find:
         try:
@@ -133,13 +148,15 @@ class Shelf:
         return Find(image_id, "target") if found else Find()
 
     def _missing(self, target: Target, release: Release, source: Target | None, process_type: str) -> Missing:
+        own = self.repository(target, process_type)
         places = [f"{target.name}'s repository"]
-        places += [f"{source.name}'s"] if source else []
-        places += ["the archive"] if self.context.project.archive else []
+        if source and self.repository(source, process_type) != own:
+            places.append(f"{source.name}'s")
+        places += ["the archive"] if self.archived else []
         return Missing(
             f"{release.app}'s image of {process_type} ({release.artifacts[process_type]}) is not in "
             f"{', '.join(places)}, under the tag {release.commit[:12]}…, as latest or by its id.",
-            hint=f"Push it again: docker push {self.repository(target.name, process_type)}:{release.commit}",
+            hint=f"Push it again: docker push {own}:{release.commit}",
         )
 
     async def stage(
@@ -160,7 +177,7 @@ class Shelf:
         progress: Progress,
     ) -> None:
         artifact = release.artifacts[process_type]
-        repository = self.repository(target.name, process_type)
+        repository = self.repository(target, process_type)
         image = self._copyable.get((target.name, process_type, str(artifact)))
         if image is None:  # located by another process, before a crash
             find = await self._find(target, release, process_type, source)
@@ -173,14 +190,63 @@ class Shelf:
                     hint="Plan again.",
                 )
             image = find.image
-        await self.images.copy(image, repository, release.commit, progress)
-        arrived = await self.images.look_up(repository, release.commit)
+        surest, *others = self.tags(image.image_id, release.commit)
+        await self.images.copy(image, repository, surest, progress)
+        arrived = await self.images.look_up(repository, surest)
         if arrived is None or arrived.image_id != artifact:
             found = arrived.image_id if arrived else "nothing"
             raise ArtifactMissing(
-                f"{repository}:{release.commit} should hold {artifact} after copying, and holds {found}.",
+                f"{repository}:{surest} should hold {artifact} after copying, and holds {found}.",
                 hint="Somebody may have pushed under the same tag: nothing was released; try again.",
             )
+        for tag in others:
+            await self.images.copy(arrived, repository, tag, progress)
+
+    async def pulled(self, target: Target, release: Release) -> Mapping[str, RegistryImage]:
+        """By process type, the image in the target's own repository, for platforms that pull by digest.
+
+        Raises `ArtifactMissing` for one that is not there: it was not staged.
+        """
+        types = sorted(release.artifacts)
+        finds = await together(*(partial(self._own, target, release, each) for each in types))
+        return dict(zip(types, finds, strict=True))
+
+    async def _own(self, target: Target, release: Release, process_type: str) -> RegistryImage:
+        artifact = release.artifacts[process_type]
+        repository = self.repository(target, process_type)
+        trouble: list[str] = []
+        for reference in self._references(release, artifact):
+            find = await self._look_up(repository, reference, artifact, "target")
+            if find.image is not None:
+                return find.image
+            trouble += find.trouble
+        raise ArtifactMissing(
+            f"{repository} does not have {release.app}'s image of {process_type} ({artifact}). "
+            f"{' '.join(dict.fromkeys(trouble))}".strip(),
+            hint="Nothing was released. Plan again.",
+        )
+
+
+def of_registry(context: Context) -> Shelf:
+    """The shelf of platforms that pull from any registry: where the file's `registry` says."""
+    return Shelf(context.images, _in_registry, context.project.archive, by_id=True)
+
+
+def _in_registry(target: Target, process_type: str) -> str:
+    if not target.registry:
+        raise UsageError(
+            f"{target.app} in {target.environment} is pulled from a registry, and the file names none.",
+            hint=f'Write registry = "HOST/PATH" in [project], or in [apps.{target.app}].',
+        )
+    return f"{target.registry}/{target.app.lower()}/{process_type}"
+
+
+def id_tag(image_id: ImageId) -> str:
+    """The tag that holds an image by its id. It never moves, so no clean-up takes the image for unused.
+
+    Not "sha256-…", which the OCI Distribution specification keeps for an image's referrers.
+    """
+    return f"id-{image_id.value.removeprefix('sha256:')}"
 
 
 def complete(release: Release, app: App) -> Release:
