@@ -304,6 +304,47 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class GitHubSignIn:
+    """The OAuth app through which people sign in to the server with their GitHub accounts."""
+
+    client_id: str
+    client_secret: str
+    """`env:NAME` or `keyring:NAME`, never the value."""
+    url: str = "https://github.com"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIdSignIn:
+    """The OpenID Connect provider through which people sign in to the server."""
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    """`env:NAME` or `keyring:NAME`, never the value."""
+    name: str = "OpenID Connect"
+    account: str = "email"
+    """The claim that is a person's account."""
+    groups: str = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """How the server is reached, and who may do what through it. No plan depends on it."""
+
+    url: str = ""
+    database: str = ""
+    github: GitHubSignIn | None = None
+    oidc: OpenIdSignIn | None = None
+    webhook_secret: str = ""
+    """`env:NAME` or `keyring:NAME`; "" where webhooks are refused."""
+    proxies: tuple[str, ...] = ()
+    roles: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: EMPTY)
+    """By environment and right: accounts, `team:…`, `group:…`, or `*`."""
+    confirm: tuple[str, ...] = ()
+    """The environments whose name must be typed before they are changed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """One `liftlock.toml`, checked and with every template filled in."""
 
@@ -323,6 +364,7 @@ class Project:
     """SHA-256 over what the file means (not its spelling): part of every plan's digest."""
     root: str = "."
     """The folder of the file; relative paths in it start here."""
+    serve: Serve = Serve()
 
 
 class State(StrEnum):

@@ -290,3 +290,29 @@ def test_what_few_files_need_is_not_imported_beforehand() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "[]\n"
+
+
+def test_serve_says_who_may_do_what() -> None:
+    serve = good("serve").serve
+    assert serve.github is not None
+    assert (serve.github.url, serve.github.client_secret) == (
+        "https://github.com",
+        "env:GITHUB_CLIENT_SECRET",
+    )
+    assert serve.roles["production"]["promote"] == ("team:example/releases", "ada")
+    assert serve.roles["dev"]["administer"] == ()
+    assert (serve.confirm, serve.proxies) == (("production",), ("10.0.0.0/8",))
+
+
+def test_who_may_do_what_is_no_part_of_any_plan() -> None:
+    text = (HERE / "good" / "serve.toml").read_text("utf-8")
+    kept = text.partition("[serve]")[0].replace("confirm = true", "")
+    kept = "\n".join(
+        line
+        for line in kept.splitlines()
+        if not line.startswith(
+            ("roles", "see", "promote", "appr", "admin", "[environments.production.roles]")
+        )
+    )
+    assert read(kept).serve.roles["production"]["promote"] == ()
+    assert read(kept).config_digest == good("serve").config_digest

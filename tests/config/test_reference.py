@@ -14,7 +14,8 @@ import pytest
 
 from liftlock.config import parse
 from liftlock.config.reference import documents, json_schema
-from liftlock.config.schema import SECTIONS, File, Table, keys_of
+from liftlock.config.schema import SECTIONS, File, keys_of
+from liftlock.config.table import Table
 
 from .files import BROKEN, GOOD, REPOSITORY
 

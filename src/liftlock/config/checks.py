@@ -35,6 +35,7 @@ OF_DOCKERFILES = ("context", "target", "args", "platform", "secrets")
 def check(file: File, draft: Draft, added_platforms: frozenset[str], added_ledgers: Collection[str]) -> None:
     """Note everything in `file` that is well formed and still cannot be."""
     _check_project(file, draft, added_ledgers)
+    _check_sign_in(file, draft)
     _check_references(
         draft,
         "environments",
@@ -63,6 +64,26 @@ def _check_project(file: File, draft: Draft, added_ledgers: Collection[str]) -> 
             "is missing: the ledger is GitHub's.",
             'Write repository = "OWNER/NAME".',
         )
+
+
+def _check_sign_in(file: File, draft: Draft) -> None:
+    github, oidc = file.serve.sign_in.github, file.serve.sign_in.oidc
+    if github and oidc:
+        draft.note(
+            ("serve", "sign_in"),
+            "names two ways to sign in.",
+            "Keep one: an account of the one could be another person than that of the other.",
+        )
+    for environment, table in file.environments.items():
+        for right, people in table.roles:
+            for index, name in enumerate(people):
+                place = ("environments", environment, "roles", right, index)
+                if name.startswith("team:") and oidc and not github:
+                    draft.note(place, f"{shown(name)} is a team of GitHub.", 'Write "group:NAME".')
+                if name.startswith("group:") and github and not oidc:
+                    draft.note(
+                        place, f"{shown(name)} is no team of GitHub.", 'Write "team:ORGANISATION/TEAM".'
+                    )
 
 
 def _check_references(draft: Draft, kind: str, word: str, references: Mapping[str, Sequence[str]]) -> None:

@@ -26,6 +26,7 @@ _STAND_INS: dict[tuple[str, ...], Any] = {
     ("environments",): {"x": {}},
     ("apps",): {"x": {}},
     ("notify", "slack", "webhook"): "env:X",
+    ("serve", "sign_in", "oidc", "issuer"): "https://x.example",
 }
 """What stands in for a required value that is missing, until all mistakes are known."""
 
@@ -65,7 +66,7 @@ class Draft:
         """Note every value that looks like a credential, and forget it: no message may show it."""
         for key in _secret_places(self.values, ()):
             hint = 'Where a secret is wanted, write "env:NAME" or "keyring:NAME"; revoke this one.'
-            if key == ("project", "ledger"):
+            if key in {("project", "ledger"), ("serve", "database")}:
                 hint = "Leave the password to PGPASSWORD or ~/.pgpass, and change this one."
             self.note(key, "looks like a credential, and none must stand in the file.", hint)
             self._drop(key)

@@ -30,6 +30,7 @@ from liftlock.config.schema import (
     ProcessTable,
     ProjectTable,
 )
+from liftlock.config.serving import serve_of
 from liftlock.config.values import Mistake, duration_s, endpoint
 from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, Project, Target, Undo
 
@@ -54,7 +55,12 @@ def build(file: File, endpoints: Mapping[str, str], added_platforms: frozenset[s
         "single_machine": file.project.single_machine,
     }
     notify = {"slack": {"webhook": file.notify.slack.webhook}} if file.notify.slack else {}
-    return Project(**meaning, notify=notify, config_digest=_digest(meaning), root=root)
+    serve = serve_of(
+        file.serve,
+        {name: file.environments[name].roles for name in environments},
+        {name: file.environments[name].confirm for name in environments},
+    )
+    return Project(**meaning, notify=notify, config_digest=_digest(meaning), root=root, serve=serve)
 
 
 def resolve_endpoints(file: File, environ: Mapping[str, str], draft: Draft) -> dict[str, str]:
@@ -211,7 +217,8 @@ _UNORDERED = {"after", "promotes_from"}
 def _digest(meaning: Mapping[str, Any]) -> str:
     """SHA-256 over what plans depend on, in one canonical spelling.
 
-    Who is notified and where the file lies are left out: changing them invalidates no plan.
+    Who is notified, who may do what through the server and where the file lies are left out: changing
+    them invalidates no plan.
     """
     text = json.dumps(_canonical(meaning), sort_keys=True, separators=(",", ":"))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from liftlock.config.endpoints import ENDPOINTS
-from liftlock.config.schema import PLATFORMS, SECTIONS, AppTable, File, ProcessTable, Table
+from liftlock.config.schema import PLATFORMS, SECTIONS, AppTable, File, ProcessTable
+from liftlock.config.table import Table
 
 PAGE = "configuration.md"
 SCHEMA = "liftlock.schema.json"

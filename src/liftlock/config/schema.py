@@ -6,7 +6,7 @@ Descriptions are written once, here; the reference page and the JSON Schema are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,9 @@ from pydantic import (
 )
 
 from liftlock.config import values, windows
+from liftlock.config.serving import GitHubTable, OpenIdTable, RolesTable, ServeTable, SignInTable
+from liftlock.config.table import Secret, Table
+from liftlock.config.table import text as _text
 
 PLATFORMS = ("heroku", "firebase", "command")
 """The platforms that come with liftlock; others are added by entry points."""
@@ -29,10 +32,6 @@ PULLS_NOTHING = ("heroku", "firebase", "command")
 """Of these, the platforms whose apps are not pulled from `registry`."""
 NOTIFIERS = ("slack",)
 LEDGERS = ("github", "sqlite", "postgresql")
-
-
-def _text(check: Callable[[str], str], pattern: str = r"\S", **more: Any) -> tuple[Any, Any]:
-    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": pattern, **more})
 
 
 Name = Annotated[str, *_text(values.name, f"^{values.NAME}$")]
@@ -60,7 +59,6 @@ Secrets = Annotated[
         }
     ),
 ]
-Secret = Annotated[str, *_text(values.secret_reference, f"^{values.SECRET}$")]
 Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
 Ledger = Annotated[str, *_text(values.ledger)]
 Arguments = Annotated[list[str], AfterValidator(values.arguments), Field(min_length=1)]
@@ -113,13 +111,6 @@ Checks = Annotated[
         }
     ),
 ]
-
-
-class Table(BaseModel):
-    """A table of the file. Unknown keys are mistakes, and no value is bent into another type."""
-
-    # Built once, as part of the whole file and when it is first read: building is most of an import.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class ProjectTable(Table):
@@ -260,6 +251,14 @@ class EnvironmentTable(Table):
     )
     gates: GatesTable = Field(
         default_factory=GatesTable, description="What must hold before a plan may change it."
+    )
+    confirm: bool = Field(
+        default=False,
+        description="Whether the environment's name must be typed before the server changes it.",
+        examples=[True],
+    )
+    roles: RolesTable = Field(
+        default_factory=lambda: RolesTable(), description="Who may do what with it through the server."
     )
 
 
@@ -544,6 +543,9 @@ class File(Table):
     endpoints: EndpointsTable = Field(
         default_factory=EndpointsTable, description="The vendors' base addresses."
     )
+    serve: ServeTable = Field(
+        default_factory=ServeTable, description="How the server is reached, and by whom."
+    )
 
 
 SECTIONS: dict[tuple[str, ...], type[Table]] = {
@@ -551,6 +553,7 @@ SECTIONS: dict[tuple[str, ...], type[Table]] = {
     ("environments", "NAME"): EnvironmentTable,
     ("environments", "NAME", "gates"): GatesTable,
     ("environments", "NAME", "gates", "command"): GateCommandTable,
+    ("environments", "NAME", "roles"): RolesTable,
     ("apps", "NAME"): AppTable,
     ("apps", "NAME", "processes", "TYPE"): ProcessTable,
     ("apps", "NAME", "record"): RecordTable,
@@ -559,6 +562,10 @@ SECTIONS: dict[tuple[str, ...], type[Table]] = {
     ("notify",): NotifyTable,
     ("notify", "slack"): SlackTable,
     ("endpoints",): EndpointsTable,
+    ("serve",): ServeTable,
+    ("serve", "sign_in"): SignInTable,
+    ("serve", "sign_in", "github"): GitHubTable,
+    ("serve", "sign_in", "oidc"): OpenIdTable,
 }
 """Every table of the file by its place; a part in capitals stands for any name."""
 
