@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,6 @@ from liftlock.errors import LeaseLost, LiftlockError, NotHealthy, ReleaseFailed
 from liftlock.model import (
     App,
     Backup,
-    Between,
-    Check,
-    Commit,
     Database,
     Deployment,
     Environment,
@@ -43,8 +40,9 @@ from liftlock.model import (
 )
 from liftlock.planning.observation import AppObservation, Observation, Wanted
 from liftlock.ports import PUBLICATION, Announcement, BuiltImage, Content, Progress, Publication, Switch
-
-START = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+from liftlock.testing.clock import START as START
+from liftlock.testing.clock import FakeClock as FakeClock
+from liftlock.testing.source_code import NoSourceCode as NoSourceCode
 
 
 def image(name: str) -> ImageId:
@@ -131,17 +129,6 @@ def seen(
 
 def observation(*apps: AppObservation) -> Observation:
     return Observation(at=START + timedelta(hours=1), apps={a.app: a for a in apps})
-
-
-@dataclass
-class FakeClock:
-    """Wall-clock time that follows the event loop's."""
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=anyio.current_time())
-
-    def boottime(self) -> float:
-        return anyio.current_time()
 
 
 @dataclass
@@ -288,40 +275,6 @@ class FakeNotifier:
         if self.error is not None:
             raise self.error
         self.told.append(announcement)
-
-
-class NoSourceCode:
-    """Knows no commit."""
-
-    async def commit(self, repository: str, sha: str) -> Commit | None:
-        return None
-
-    async def about(self, repository: str, sha: str) -> Commit:
-        return Commit(sha)
-
-    async def checks(self, repository: str, sha: str) -> Sequence[Check]:
-        raise LiftlockError(f"{repository} has no commit {sha}.")
-
-    async def between(self, repository: str, base: str, head: str) -> Between | None:
-        return None
-
-    async def distance(self, repository: str, base: str, head: str) -> Between | None:
-        return None
-
-    async def history(self, repository: str, base: str, head: str) -> Between | None:
-        return None
-
-    def commit_url(self, repository: str, sha: str) -> str:
-        return f"https://github.example/{repository}/commit/{sha}"
-
-    def pull_request_url(self, repository: str, number: int) -> str:
-        return f"https://github.example/{repository}/pull/{number}"
-
-    async def compare_url(self, repository: str, base: str, head: str) -> str:
-        return f"https://github.example/{repository}/compare/{base}...{head}"
-
-    def checkout(self, repository: str, sha: str) -> AbstractAsyncContextManager[Path]:
-        raise LiftlockError(f"There is no commit {sha} to check out.")
 
 
 def crash(app: str) -> NotHealthy:

@@ -63,6 +63,15 @@ class RecordedId(_Sha256):
     __slots__ = ()
 
 
+class BundleId(_Sha256):
+    """The SHA-256 of what an added platform releases: a package, a folder's files.
+
+    How it is reckoned is the platform's affair; that the same sum means the same bytes is its promise.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SiteVersion:
     """A version of a static site, named as its platform names it (`sites/S/versions/V`).
@@ -97,9 +106,10 @@ class CommitId:
         return self.value
 
 
-Artifact = ImageId | RecordedId | SiteVersion | CommitId
+Artifact = ImageId | RecordedId | SiteVersion | CommitId | BundleId
 Artifacts = Mapping[str, Artifact]
-"""Artifacts by part: process types for containers, `site` for a site, `commit` for a command."""
+"""Artifacts by part: process types for containers, `site` for a site, `commit` for a command, an added
+platform's own words for bundles."""
 
 
 def same_artifact(one: Artifact, other: Artifact) -> bool:

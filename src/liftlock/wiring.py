@@ -103,6 +103,27 @@ async def open_project(
 
 
 @asynccontextmanager
+async def open_context(
+    project: Project,
+    *,
+    clock: Clock | None = None,
+    environ: Mapping[str, str] = os.environ,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> AsyncIterator[Context]:
+    """What the adapters of `project` are given, without any of them: for the tests of one alone.
+
+    Arguments as for `open_project`.
+    """
+    clock = clock or SystemClock()
+    clients = _Clients(project, Credentials(environ), clock, None, transport)
+    try:
+        yield _context(project, clients, clock, environ)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await clients.aclose()
+
+
+@asynccontextmanager
 async def scratch_database(into: str = "", environ: Mapping[str, str] = os.environ) -> AsyncIterator[Scratch]:
     """An empty PostgreSQL database that is gone on leaving: on the embedded server, or on that of `into`.
 
@@ -282,21 +303,25 @@ def registry_base(host: str) -> str:
     return f"{'http' if is_loopback(f'//{host}') else 'https'}://{host}"
 
 
-def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
+def _context(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Context:
     from liftlock.source_code import Commits, GitHubCommits, LocalGit
-    from liftlock.workflow_run import GitHubRun, run_of
 
-    source_code = Commits(LocalGit(Path(project.root)), GitHubCommits(lambda: clients.http("github")))
-    context = Context(
+    return Context(
         project=project,
         http=clients.http,
         images=clients.images,
-        source_code=source_code,
+        source_code=Commits(LocalGit(Path(project.root)), GitHubCommits(lambda: clients.http("github"))),
         clock=clock,
         environ=environ,
         secret=clients.credentials.secret,
         plain_http=clients.plain_http,
     )
+
+
+def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
+    from liftlock.workflow_run import GitHubRun, run_of
+
+    context = _context(project, clients, clock, environ)
     platforms: dict[str, Platform] = {}
     databases: dict[str, DatabaseService] = {}
     for name in sorted({app.platform for app in project.apps.values()}):
@@ -317,7 +342,7 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         ledger=ledger,
         databases=databases,
         notifiers=notifiers,
-        source_code=source_code,
+        source_code=context.source_code,
         clock=clock,
         leases=leases,
         workflow=workflow,

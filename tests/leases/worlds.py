@@ -9,38 +9,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from liftlock.http import Http
 from liftlock.leases.github import GitHubKeeper
 from liftlock.leases.memory import MemoryKeeper
 from liftlock.leases.numbered import Keeper, NumberedLeases
+from liftlock.leases.record import MARGIN_S
 from liftlock.leases.sqlite import SqliteKeeper
 from liftlock.sandbox import Cloud
-from liftlock.sandbox.clock import EPOCH
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.sqlite_file import SqliteFile
+from liftlock.testing.clock import Machine as Machine
 
 REPOSITORY = "example/services"
 BASE = "http://127.0.0.1:1"
 TTL_S = 600.0
 REFS = f"/repos/{REPOSITORY}/git"
-
-
-@dataclass
-class Machine:
-    """A machine's clocks: wall time that may be wrong, and time since its start, suspend included."""
-
-    skew: timedelta = timedelta()
-    passed_s: float = 0.0
-    """What passes when a test says so, beside the event loop's own time."""
-    zero: float = field(default_factory=anyio.current_time)
-
-    def now(self) -> datetime:
-        return EPOCH + self.skew + timedelta(seconds=self.boottime())
-
-    def boottime(self) -> float:
-        return anyio.current_time() - self.zero + self.passed_s
 
 
 @dataclass
@@ -50,6 +33,9 @@ class World:
     keeper: Callable[[str, Machine], Keeper]
     let_pass: Callable[[float], None]
     """Let time pass for the keeper of leases alone: whoever sleeps meanwhile is suspended."""
+
+    ttl_s: float = TTL_S
+    gone_s: float = TTL_S + MARGIN_S + 2
 
     def leases(self, account: str = "anna", machine: Machine | None = None) -> NumberedLeases:
         """Leases as another process has them."""
@@ -109,7 +95,7 @@ async def github_world() -> AsyncIterator[GitHubWorld]:
             clock: Any = cloud.clock
             clock.epoch += timedelta(seconds=seconds)
 
-        yield GitHubWorld(keeper, let_pass, cloud, owner)
+        yield GitHubWorld(keeper, let_pass, cloud=cloud, http=owner)
         for client in clients.values():
             await client.aclose()
 

@@ -15,27 +15,20 @@ from liftlock.ledgers.github import GitHubLedger
 from liftlock.ledgers.github_deployments import Deployments
 from liftlock.ledgers.memory import Memory
 from liftlock.ledgers.sqlite import SqliteLedger
-from liftlock.model import (
-    App,
-    Artifacts,
-    Backup,
-    CommitId,
-    Environment,
-    ImageId,
-    Kind,
-    Project,
-    RecordName,
-    Release,
-    SiteVersion,
-    Target,
-)
-from liftlock.ports import Ledger, NewDeployment, NewIntent
+from liftlock.model import App, Environment, Project, RecordName, Target
+from liftlock.ports import Ledger
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
+from liftlock.testing.samples import BACKUP as BACKUP
+from liftlock.testing.samples import COMMITS as COMMITS
+from liftlock.testing.samples import RELEASES as RELEASES
+from liftlock.testing.samples import containers as containers
+from liftlock.testing.samples import image as image
+from liftlock.testing.samples import new_deployment as new_deployment
+from liftlock.testing.samples import new_intent as new_intent
 
 FIXTURES = Path(__file__).parent / "fixtures"
 OBSERVATORY: dict[str, Any] = json.loads((FIXTURES / "observatory.json").read_text())
-COMMITS = ("1" * 40, "2" * 40, "3" * 40)
 BASE = "http://127.0.0.1:1"
 
 
@@ -80,80 +73,14 @@ def observatory() -> Project:
     )
 
 
-def image(letter: str) -> ImageId:
-    return ImageId("sha256:" + letter * 64)
-
-
-def containers(app: str = "SSO", letter: str = "a", commit: str = COMMITS[0]) -> Release:
-    return Release(app, commit, {"web": image(letter)})
-
-
-RELEASES: Mapping[str, Release] = {
-    "SSO": containers(),
-    "ODB": Release("ODB", COMMITS[1], {"web": image("b"), "calibration": image("c"), "obscalc": image("d")}),
-    "Explore": Release(
-        "Explore", COMMITS[2], {"site": SiteVersion("sites/explore-gemini-dev/versions/7", "9" * 64)}
-    ),
-    "preferences": Release("preferences", COMMITS[2], {"commit": CommitId(COMMITS[2])}),
-}
-BACKUP = Backup(
-    id="b042",
-    database="postgresql-curly-1",
-    app="SSO",
-    service="heroku",
-    size_bytes=123_456,
-    started_at=datetime(2026, 11, 1, 12, 0, tzinfo=UTC),
-    finished_at=datetime(2026, 11, 1, 12, 0, 9, 500_000, tzinfo=UTC),
-)
-
-
-def new_intent(key: str = "key-1", environment: str = "staging", **more: Any) -> NewIntent:
-    before: Mapping[str, Artifacts] = {"SSO": {"web": image("0")}, "Explore": {}}
-    return NewIntent(
-        **{
-            "key": key,
-            "kind": Kind.PROMOTION,
-            "environment": environment,
-            "source": "dev",
-            "plan_digest": "sha256:" + "5" * 64,
-            "releases": RELEASES,
-            "replaced": {"SSO": "17"},
-            "before": before,
-            "overrides": {"soak": "the sky is clear tonight"},
-            "expected_backups": ("postgresql-curly-1",),
-            **more,
-        }
-    )
-
-
-def new_deployment(
-    release: Release, intent_id: str, environment: str = "staging", **more: Any
-) -> NewDeployment:
-    return NewDeployment(
-        **{
-            "app": release.app,
-            "environment": environment,
-            "release": release,
-            "promotion": intent_id,
-            "kind": Kind.PROMOTION,
-            "source_environment": "dev",
-            "source_deployment": "16",
-            "replaced": "15",
-            "backups": (BACKUP,),
-            "description": "from dev",
-            **more,
-        }
-    )
-
-
 @dataclass
 class World:
-    """A ledger, and a way to get at it from another process."""
+    """`liftlock.testing.LedgerWorld`, with the project that its ledger is of."""
 
     ledger: Ledger
     project: Project
     another: Callable[[], Ledger]
-    """A further ledger over the same records, as another process has it."""
+    account: str = "owner"
 
 
 @dataclass
@@ -210,7 +137,7 @@ async def github_world(looks_s: tuple[float, ...] = (0.0, 0.0)) -> AsyncIterator
         def another() -> Ledger:
             return GitHubLedger(project, Deployments(lambda: http, looks_s))
 
-        yield GitHubWorld(another(), project, another, cloud, http)
+        yield GitHubWorld(another(), project, another, cloud=cloud, http=http)
 
 
 @asynccontextmanager

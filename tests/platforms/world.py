@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from liftlock.http import Http
 from liftlock.model import (
+    EMPTY,
     App,
     Environment,
     ImageId,
@@ -183,14 +184,15 @@ def simulate(story: Story, *apps: App, archive: str = "", real_time: bool = Fals
     project = project_of(*(apps or (container_app(),)), archive=archive)
 
     async def main() -> None:
-        async with _opened(project, settings) as here:
+        async with opened(project, settings) as here:
             await story(here)
 
     trio.run(main, clock=None if real_time else MockClock(autojump_threshold=0.0))
 
 
 @asynccontextmanager
-async def _opened(project: Project, settings: Mapping[str, Any]) -> Any:
+async def opened(project: Project, settings: Mapping[str, Any] = EMPTY) -> AsyncIterator[World]:
+    """A project on the sandbox, whose every request is checked on leaving."""
     cloud = Cloud(modelled=True)
     recorder = Recorder(create_app(cloud))
     transport = InProcess(cloud, recorder)

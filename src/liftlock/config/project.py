@@ -193,7 +193,22 @@ def _options(app: AppTable, platform: str, environment: str, vendors: Mapping[st
         return {}
     if platform == "command" and app.command:
         return {**_command(app.command, environment, vendors), "folder": app.folder}
-    return {**app.options, "folder": app.folder}
+    if platform == "firebase":
+        return {"folder": app.folder}
+    given = _filled(app.options, environment, vendors)
+    # Only where the file says it: a platform that has no use for a folder then says so.
+    return {**given, "folder": app.folder} if "folder" in app.model_fields_set else given
+
+
+def _filled(value: Any, environment: str, vendors: Mapping[str, str]) -> Any:
+    """An added platform's options, with the placeholders in every text replaced."""
+    if isinstance(value, str):
+        return fill(value, environment, vendors)
+    if isinstance(value, dict):
+        return {name: _filled(each, environment, vendors) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, environment, vendors) for each in value]
+    return value
 
 
 def _command(table: CommandTable, environment: str, vendors: Mapping[str, str]) -> dict[str, Any]:

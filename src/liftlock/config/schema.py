@@ -475,8 +475,9 @@ class AppTable(Table):
     )
     options: dict[str, Any] = Field(
         default={},
-        description="What only an added platform understands; it checks them itself.",
-        examples=[{"replicas": 2}],
+        description="What only an added platform understands; it checks them itself. In their texts, "
+        "`{env}` stands for the environment.",
+        examples=[{"replicas": 2, "folder": "/srv/{env}"}],
     )
 
 

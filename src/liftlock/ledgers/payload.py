@@ -26,6 +26,7 @@ from liftlock.model import (
     Artifact,
     Artifacts,
     Backup,
+    BundleId,
     CommitId,
     ImageId,
     Kind,
@@ -123,6 +124,8 @@ def record_payload(new: NewDeployment) -> dict[str, Any]:
                 ours["site"] = {"version": name, "content": content}
             case CommitId(value):
                 ours["commit"] = value
+            case BundleId(value):
+                ours.setdefault("bundles", {})[part] = value
     return ({IMAGES: images} if images else {}) | {OURS: ours}
 
 
@@ -246,6 +249,9 @@ def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | N
         artifacts["site"] = SiteVersion(_given(site, "version"), _text(site, "content"))
     if "commit" in ours:
         artifacts["commit"] = CommitId(_given(ours, "commit"))
+    with _malformed_values():
+        for part, value in _mapping(ours.get("bundles", {})).items():
+            artifacts[part] = BundleId(_is_text(value))
     unresolved = [_is_text(part) for part in _list(ours.get("unresolved", []))]
     data = RecordData(
         artifacts=artifacts,
@@ -283,6 +289,8 @@ def _written(artifacts: Artifacts) -> dict[str, Any]:
                 written[part] = {"site_version": name, "content": content}
             case CommitId(value):
                 written[part] = {"commit": value}
+            case BundleId(value):
+                written[part] = {"bundle": value}
     return written
 
 
@@ -299,6 +307,8 @@ def _read(written: Mapping[str, Any]) -> Artifacts:
                     artifacts[part] = SiteVersion(name, content)
                 case {"commit": str(value)}:
                     artifacts[part] = CommitId(value)
+                case {"bundle": str(value)}:
+                    artifacts[part] = BundleId(value)
                 case _:
                     raise _Malformed(part)
     return artifacts

@@ -15,7 +15,9 @@ from enum import StrEnum
 
 from liftlock.model import (
     EMPTY,
+    Artifact,
     Artifacts,
+    BundleId,
     CommitId,
     Database,
     Deployment,
@@ -187,10 +189,12 @@ def artifact_text(artifact: object) -> str:
             return f"site:{name}#{content}" if content else f"site:{name}"
         case CommitId(value):
             return f"commit:{value}"
+        case BundleId(value):
+            return f"bundle:{value}"
     raise TypeError(f"not an artifact: {artifact!r}")
 
 
-def artifact_from_text(text: str) -> ImageId | RecordedId | SiteVersion | CommitId:
+def artifact_from_text(text: str) -> Artifact:
     """The inverse of `artifact_text`. Raises ValueError for anything else."""
     kind, _, value = text.partition(":")
     match kind:
@@ -203,6 +207,8 @@ def artifact_from_text(text: str) -> ImageId | RecordedId | SiteVersion | Commit
             return SiteVersion(name, content)
         case "commit":
             return CommitId(value)
+        case "bundle":
+            return BundleId(value)
     raise ValueError(f"not an artifact: {text!r}")
 
 
