@@ -41,6 +41,7 @@ for module, names in {
     "resume": ("resume",),
     "record": ("record", "approve"),
     "sandbox": ("sandbox", "demo"),
+    "serve": ("serve",),
     "backups": ("backups",),
 }.items():
     for name in names:

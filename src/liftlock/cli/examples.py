@@ -46,6 +46,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "resume": ("liftlock resume staging", "liftlock resume staging --undo"),
     "rollback": ("liftlock rollback production", "liftlock rollback production --to 42 --dry-run"),
     "sandbox": ("liftlock sandbox", "liftlock sandbox --config liftlock.toml --port 8080"),
+    "serve": ("liftlock serve", "liftlock serve --open --port 0"),
     "status": ("liftlock status", "liftlock status staging --check"),
 }
 

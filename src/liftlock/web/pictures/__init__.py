@@ -1,0 +1,1 @@
+"""Pictures as geometry: where each bar and box stands. Pure; templates draw them as SVG."""

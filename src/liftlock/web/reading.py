@@ -1,0 +1,283 @@
+"""What pages and API read, all of it through `commands`: one observation serves every reader.
+
+Nobody waits for a slow vendor: what is known is given at once, with when it was seen and what keeps
+it from being newer, and a look that goes on behind it tells `Changes` when it found something else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
+
+import anyio
+import anyio.abc
+
+from liftlock.commands.backups import Kept, list_backups
+from liftlock.commands.diff import compare
+from liftlock.commands.history import Account, Found, Wanted, account_of, read_history
+from liftlock.commands.lease import show_lease
+from liftlock.commands.promote import Conditions, plan_promotion
+from liftlock.commands.rollback import plan_rollback
+from liftlock.commands.status import Status, look_at
+from liftlock.errors import LiftlockError, ungrouped
+from liftlock.model import EMPTY, Deployment, Holding, Project
+from liftlock.planning.comparison import Comparison
+from liftlock.planning.plan import Plan
+from liftlock.ports import Adapters
+from liftlock.web.live import PROJECT, Changes
+
+FRESH_S = 20.0
+"""How old, in seconds, what is shown may be before it is looked at again."""
+PLAN_FRESH_S = 10.0
+WAIT_S = 1.5
+"""How long a reader waits for what nobody has seen yet; then the page says that it is being looked at."""
+WATCH_S = 45.0
+"""How often the board is looked at anew while somebody has a page open."""
+MOST = 256
+"""How many observations are kept; the one that was wanted longest ago goes first."""
+MOST_ENTRIES = 10_000
+"""How many entries of the history the numbers are made of, at most."""
+
+T = TypeVar("T")
+_LOG = logging.getLogger("liftlock.web")
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[T]):
+    """What is known of something, since when, and why not more."""
+
+    value: T | None
+    at: datetime | None
+    """When it was seen."""
+    trouble: LiftlockError | None
+    """Why the newest look told nothing; None where it did."""
+    is_looking: bool
+
+    @property
+    def is_first_look(self) -> bool:
+        """Whether nothing can be said yet, neither good nor bad."""
+        return self.value is None and self.trouble is None
+
+
+class Observed(Generic[T]):
+    """One thing that is looked at for everybody who wants to know it."""
+
+    def __init__(
+        self,
+        look: Callable[[], Awaitable[T]],
+        now: Callable[[], datetime],
+        tasks: anyio.abc.TaskGroup,
+        changed: Callable[[], None],
+        fresh_s: float,
+    ) -> None:
+        self._look = look
+        self._now = now
+        self._tasks = tasks
+        self._changed = changed
+        self._fresh_s = fresh_s
+        self._value: T | None = None
+        self._at: datetime | None = None
+        self._trouble: LiftlockError | None = None
+        self._looked_at = float("-inf")
+        self._is_looking = False
+        self._is_outdated = False
+        self._seen = anyio.Event()
+
+    async def view(self, wait_s: float = WAIT_S) -> View[T]:
+        """What is known; waits, and not for long, where that is nothing or surely old."""
+        if self._is_outdated or anyio.current_time() - self._looked_at > self._fresh_s:
+            must_wait = self._is_outdated or self._at is None
+            self.look()
+            if must_wait:
+                with anyio.move_on_after(wait_s):
+                    await self._seen.wait()
+        return View(self._value, self._at, self._trouble, self._is_looking)
+
+    def outdate(self) -> None:
+        """Something changed: what was seen before is not worth showing where a look is quick."""
+        self._is_outdated = True
+
+    def look(self) -> None:
+        """Look again, unless somebody is looking already."""
+        if self._is_looking:
+            return
+        self._is_looking, self._is_outdated = True, False
+        self._seen = anyio.Event()
+        self._tasks.start_soon(self._looking)
+
+    async def _looking(self) -> None:
+        before, trouble = self._value, self._trouble
+        try:
+            with ungrouped():
+                self._value = await self._look()
+            self._at, self._trouble = self._now(), None
+        except LiftlockError as error:
+            self._trouble = error
+        except Exception as error:  # noqa: BLE001 - a task's edge: a defect is told like any trouble, and the page stands
+            _LOG.exception("a look failed")
+            self._trouble = LiftlockError(
+                f"liftlock itself failed: {type(error).__name__}.",
+                hint="That is a defect: please report it, with the server's log.",
+            )
+        finally:
+            self._looked_at = anyio.current_time()
+            self._is_looking = False
+            self._seen.set()
+        if self._value != before or str(self._trouble) != str(trouble):
+            self._changed()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which part of the history somebody wants to see."""
+
+    environment: str = ""
+    app: str = ""
+    by: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    limit: int = 50
+
+    @property
+    def is_filtered(self) -> bool:
+        return bool(self.environment or self.app or self.by or self.since or self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAsked:
+    """Which plan somebody wants to see: a promotion from `source`, or a rollback without."""
+
+    environment: str
+    source: str = ""
+    apps: tuple[str, ...] = ()
+    to: str = ""
+    accept_drift: bool = False
+    overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+
+    @property
+    def key(self) -> Hashable:
+        return (
+            self.environment,
+            self.source,
+            self.apps,
+            self.to,
+            self.accept_drift,
+            tuple(sorted(self.overrides.items())),
+        )
+
+
+class Reading:
+    """A project, as its pages and its API see it."""
+
+    def __init__(
+        self, project: Project, adapters: Adapters, tasks: anyio.abc.TaskGroup, changes: Changes
+    ) -> None:
+        self.project = project
+        self.adapters = adapters
+        self._tasks = tasks
+        self._changes = changes
+        self._kept: OrderedDict[Hashable, Observed[Any]] = OrderedDict()
+
+    def now(self) -> datetime:
+        return self.adapters.clock.now()
+
+    async def board(self) -> View[Status]:
+        """Every app in every environment."""
+        return await self._board.view()
+
+    async def history(self, asked: Asked) -> View[Found]:
+        """The entries that fit, newest first."""
+        wanted = Wanted(asked.app, asked.by, asked.since, asked.until)
+        look = partial(
+            read_history, self.project, self.adapters, asked.environment or None, asked.limit, wanted
+        )
+        return await self._observed(("history", asked), look).view()
+
+    async def entries(self, days: int) -> View[Found]:
+        """All that happened in so many days."""
+
+        async def look() -> Found:
+            since = self.now() - timedelta(days=days)
+            return await read_history(self.project, self.adapters, None, MOST_ENTRIES, Wanted(since=since))
+
+        return await self._observed(("entries", days), look, fresh_s=60.0).view()
+
+    async def account(self, id_: str) -> View[Account | Deployment]:
+        """One promotion, rollback or deploy, or another tool's record."""
+        return await self._observed(
+            ("account", id_), partial(account_of, self.project, self.adapters, id_)
+        ).view()
+
+    async def plan(self, asked: PlanAsked) -> View[Plan]:
+        """What a promotion or a rollback would do now."""
+        conditions = Conditions(asked.accept_drift, asked.overrides)
+
+        async def look() -> Plan:
+            if asked.source:
+                return await plan_promotion(
+                    self.project, self.adapters, asked.source, asked.environment, asked.apps, conditions
+                )
+            return await plan_rollback(
+                self.project,
+                self.adapters,
+                asked.environment,
+                to=asked.to,
+                apps=asked.apps,
+                conditions=conditions,
+            )
+
+        return await self._observed(("plan", asked.key), look, fresh_s=PLAN_FRESH_S).view(wait_s=4 * WAIT_S)
+
+    async def comparison(self, source: str, target: str) -> View[Comparison]:
+        """What lies between two environments, app by app."""
+        look = partial(compare, self.project, self.adapters, source, target)
+        return await self._observed(("diff", source, target), look).view()
+
+    async def backups(self, environment: str) -> View[list[Kept]]:
+        """The backups of an environment's databases, newest first."""
+        look = partial(list_backups, self.project, self.adapters, environment, gone=True)
+        return await self._observed(("backups", environment), look).view()
+
+    async def lease(self, environment: str) -> View[tuple[Holding | None]]:
+        """Who holds an environment. In a tuple, so that "nobody" is not "not seen yet"."""
+
+        async def look() -> tuple[Holding | None]:
+            return (await show_lease(self.project, self.adapters, environment),)
+
+        return await self._observed(("lease", environment), look, fresh_s=5.0).view()
+
+    def outdate(self) -> None:
+        """Something changed at the vendors or in the ledger: look at all of it again when it is wanted."""
+        for observed in self._kept.values():
+            observed.outdate()
+        if self._changes.watchers[PROJECT] > 0:
+            self._board.look()
+        self._changes.tell(PROJECT)
+
+    async def watch(self) -> None:
+        """Look at the board now and then, as long as somebody has a page open. Never returns."""
+        while True:
+            await anyio.sleep(WATCH_S)
+            if self._changes.watchers[PROJECT] > 0:
+                self._board.look()
+
+    @property
+    def _board(self) -> Observed[Status]:
+        environments = list(self.project.environments)
+        return self._observed("board", partial(look_at, self.project, self.adapters, environments))
+
+    def _observed(
+        self, key: Hashable, look: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S
+    ) -> Observed[T]:
+        if key not in self._kept:
+            changed = partial(self._changes.tell, PROJECT)
+            self._kept[key] = Observed(look, self.now, self._tasks, changed, fresh_s)
+            if len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return cast("Observed[T]", self._kept[key])

@@ -1,0 +1,81 @@
+"""The dashboard as a server: listening, saying where, and stopping when it is told to."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import webbrowser
+from collections.abc import Awaitable, Callable
+from functools import partial
+from types import FrameType
+
+import anyio
+import uvicorn
+
+from liftlock.errors import UsageError
+from liftlock.model import Project
+from liftlock.web.app import create_app
+from liftlock.web.live import Changes
+from liftlock.wiring import open_project
+
+STOP_S = 10
+"""How long requests that go on may take when the server stops, in seconds."""
+
+
+async def run(
+    project: Project, say: Callable[[str], None], *, host: str, port: int, in_browser: bool = False
+) -> int:
+    """Serve `project` until SIGINT or SIGTERM. Raises `UsageError` when the address cannot be listened on."""
+    changes = Changes()
+    app = create_app(project, partial(open_project, project), changes=changes)
+    listening = _listen(host, port)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+
+    async def told() -> None:
+        say(f"{project.name} is at {url}")
+        if in_browser:
+            await anyio.to_thread.run_sync(partial(webbrowser.open, url))
+
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=STOP_S
+    )
+    server = _Server(config, changes, told)
+    await server.serve(sockets=[listening])
+    return 0 if server.started else 1
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers, and ends the live streams when it stops: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, changes: Changes, told: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(config)
+        self._changes = changes
+        self._told = told
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            await self._told()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._changes.close()
+        super().handle_exit(sig, frame)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise UsageError(
+            f"{host}:{port} cannot be listened on: {error.strerror}.",
+            hint="Something else listens there. Choose another port: --port 0 takes any free one."
+            if taken
+            else "Choose another address or port.",
+        ) from error
+    listening.setblocking(False)
+    return listening

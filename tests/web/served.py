@@ -1,0 +1,60 @@
+"""The dashboard of the small world that the use cases are tested in, served in-process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from html import unescape
+
+import httpx2
+
+from liftlock.ports import Adapters
+from liftlock.web.app import create_app
+from liftlock.web.live import Changes
+from liftlock.web.reading import Reading
+from tests.commands.world import World
+
+BASE = "http://127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Asks for pages, and reads them as somebody without scripts would."""
+
+    client: httpx2.AsyncClient
+    reading: Reading
+    changes: Changes
+
+    async def get(self, path: str, status: int = 200) -> str:
+        answer = await self.client.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    async def text(self, path: str, status: int = 200) -> str:
+        return words(await self.get(path, status))
+
+
+def words(html: str) -> str:
+    """What a page says, in one line; of what is only for the ears as well."""
+    body = html.partition("<main")[2].partition("</main>")[0].partition(">")[2]
+    said = " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+    return re.sub(r" (?=[:,.;])", "", said)
+
+
+@asynccontextmanager
+async def served(
+    world: World, adapters: Callable[[Adapters], Adapters] = lambda found: found
+) -> AsyncIterator[Browser]:
+    """The dashboard of `world`; `adapters` may put others in the place of some."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Adapters]:
+        yield adapters(world.adapters)
+
+    app = create_app(world.project, opened)
+    async with app.router.lifespan_context(app):
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
+            yield Browser(client, app.state.site.reading, app.state.site.changes)
