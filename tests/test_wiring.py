@@ -276,4 +276,14 @@ def test_what_an_adapter_is_given_is_what_the_contract_says() -> None:
         "environ",
         "secret",
         "plain_http",
+        "acting_for",
     ]
+
+
+async def test_a_ledger_that_authenticates_nobody_records_for_whom_a_server_acts(tmp_path: Path) -> None:
+    project = a_project(ledger="sqlite:///x.db", endpoints=SANDBOX, root=str(tmp_path))
+    async with open_project(project, acting_for="ada", environ={}) as adapters:
+        assert adapters.acting_for == "ada"
+        assert await adapters.ledger.account() == "ada"
+    async with open_project(project, environ={}) as adapters:
+        assert await adapters.ledger.account() != "ada"

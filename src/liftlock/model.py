@@ -504,6 +504,10 @@ class Missing:
     hint: str = ""
 
 
+VIA = " via "
+"""Stands in a creator between the person for whom a server acted and the server's own account: "ada via bot"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """The record of a promotion itself, written before its first change."""

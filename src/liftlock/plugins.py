@@ -44,6 +44,8 @@ class Context:
     """The value of "env:NAME" or "keyring:NAME". Raises `UsageError`, naming it."""
     plain_http: Callable[[str, str], Http]
     """(vendor, base) -> a client without credentials: health checks, webhooks."""
+    acting_for: str = ""
+    """See `ports.Adapters.acting_for`: a ledger that authenticates nobody itself records this account."""
 
     def http_at(self, vendor: str, url: str) -> Http:
         """A client without credentials for the host of an address that a vendor named.

@@ -422,6 +422,8 @@ class NewDeployment:
     backups: tuple[Backup, ...] = ()
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
     description: str = ""
+    requested_by: str = ""
+    """Whom a server acts for; "" where the ledger's own account asks for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +443,8 @@ class NewIntent:
     overrides: Mapping[str, str] | None = None
     undo_on_failure: bool = True
     expected_backups: tuple[str, ...] = ()
+    requested_by: str = ""
+    """Whom a server acts for; "" where the ledger's own account asks for itself."""
 
 
 class EnvironmentRecords(Protocol):
@@ -638,6 +642,8 @@ class Adapters:
     leases: Leases
     workflow: Workflow | None = None
     """None outside of any run of a workflow."""
+    acting_for: str = ""
+    """The account of the person for whom a server acts; "" where whoever runs this asks for themselves."""
 
     def databases_of(self, app: App) -> DatabaseService | None:
         """The service that backs up an app's databases; None where there is none for its platform."""

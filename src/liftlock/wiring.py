@@ -85,18 +85,19 @@ async def open_project(
     environ: Mapping[str, str] = os.environ,
     transport: httpx2.AsyncBaseTransport | None = None,
     concurrency: int = CONCURRENCY,
+    acting_for: str = "",
 ) -> AsyncIterator[Adapters]:
     """The adapters that `project` uses; every connection is closed on leaving.
 
     `transport` carries every request instead of the network (simulations). `concurrency` is how many
-    requests each vendor is sent at once. Raises `UsageError` when
-    the endpoints do not fit together or an adapter is unknown or broken.
+    requests each vendor is sent at once. `acting_for` is the account of the person for whom a server acts.
+    Raises `UsageError` when the endpoints do not fit together or an adapter is unknown or broken.
     """
     check_endpoints(project)
     clock = clock or SystemClock()
     clients = _Clients(project, Credentials(environ), clock, on_wait, transport, concurrency)
     try:
-        yield _adapters(project, clients, clock, environ)
+        yield _adapters(project, clients, clock, environ, acting_for)
     finally:
         with anyio.CancelScope(shield=True):
             await clients.aclose()
@@ -303,7 +304,9 @@ def registry_base(host: str) -> str:
     return f"{'http' if is_loopback(f'//{host}') else 'https'}://{host}"
 
 
-def _context(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Context:
+def _context(
+    project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str], acting_for: str = ""
+) -> Context:
     from liftlock.source_code import Commits, GitHubCommits, LocalGit
 
     return Context(
@@ -315,13 +318,16 @@ def _context(project: Project, clients: _Clients, clock: Clock, environ: Mapping
         environ=environ,
         secret=clients.credentials.secret,
         plain_http=clients.plain_http,
+        acting_for=acting_for,
     )
 
 
-def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str]) -> Adapters:
+def _adapters(
+    project: Project, clients: _Clients, clock: Clock, environ: Mapping[str, str], acting_for: str = ""
+) -> Adapters:
     from liftlock.workflow_run import GitHubRun, run_of
 
-    context = _context(project, clients, clock, environ)
+    context = _context(project, clients, clock, environ, acting_for)
     platforms: dict[str, Platform] = {}
     databases: dict[str, DatabaseService] = {}
     for name in sorted({app.platform for app in project.apps.values()}):
@@ -346,6 +352,7 @@ def _adapters(project: Project, clients: _Clients, clock: Clock, environ: Mappin
         clock=clock,
         leases=leases,
         workflow=workflow,
+        acting_for=acting_for,
     )
 
 

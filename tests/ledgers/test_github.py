@@ -574,6 +574,15 @@ def test_a_description_is_one_line_of_140_characters() -> None:
     assert cut("x" * 140) == "x" * 140
 
 
+async def test_what_a_server_did_for_somebody_is_told_as_that(world: GitHubWorld) -> None:
+    """GitHub vouches for the server's account alone, so that one stays told too."""
+    intent = await world.ledger.open_intent(new_intent(requested_by="ada"))
+    record = await world.ledger.record(new_deployment(containers(), intent.id, requested_by="ada"), intent)
+    assert (intent.creator, record.creator) == ("ada via owner", "ada via owner")
+    (found,) = await world.another().read("staging", ["SSO"]).open_intents()
+    assert found.creator == "ada via owner"
+
+
 async def test_an_approval_is_by_whoever_made_the_deployment_whatever_its_payload_says() -> None:
     async with github_world() as world:
         ours = approval_payload("key", "5" * 64, datetime(2026, 12, 1, tzinfo=UTC))

@@ -99,6 +99,14 @@ def test_whoever_started_the_run_cannot_approve_what_it_asks_for() -> None:
     assert "Alice's own does not count" in verdict.reason
 
 
+def test_for_whom_a_server_asks_cannot_approve_what_it_asks_for() -> None:
+    """The server's own account asks GitHub, and the person for whom it does approves with their own."""
+    own, others = (Approval(who, START, START + timedelta(hours=24)) for who in ("Ada", "grace"))
+    facts = Facts(requester="deployer", acting_for="ada", approvals=[own])
+    assert "Ada's own does not count" in verdict_of(Gates(approvals=1), START, facts).reason
+    assert verdict_of(Gates(approvals=1), START, replace(facts, approvals=[own, others])).holds
+
+
 def test_an_approval_and_a_review_of_one_person_count_once() -> None:
     given = Approval("bob", START, START + timedelta(hours=24))
     facts = Facts(

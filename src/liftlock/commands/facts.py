@@ -93,6 +93,7 @@ class _Look:
         requester, approvals = await people.result()
         return Facts(
             requester=requester,
+            acting_for=self._adapters.acting_for,
             approvals=approvals,
             workflow=await workflow.result(),
             job_environments=self._job_environments(),

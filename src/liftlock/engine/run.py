@@ -204,6 +204,7 @@ class Run:
                     overrides=self._overrides,
                     undo_on_failure=self._undo_on_failure,
                     expected_backups=tuple(d.id for d in plan.databases),
+                    requested_by=self._adapters.acting_for,
                 )
             )
         return self._intent.id
@@ -284,6 +285,7 @@ class Run:
                 backups=tuple(b for b in self._backups.values() if b.app == app),
                 steps=self._times.get(app, {}),
                 description=_origin(plan),
+                requested_by=self._adapters.acting_for,
             ),
             self._intent,
         )

@@ -36,7 +36,7 @@ from liftlock.ledgers.payload import (
     read_record,
     record_payload,
 )
-from liftlock.model import Approval, Deployment, Intent, Project, Recorded, RecordName, State
+from liftlock.model import VIA, Approval, Deployment, Intent, Project, Recorded, RecordName, State
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
 from liftlock.tasks import Once, together
@@ -198,7 +198,7 @@ class GitHubLedger:
             environment=environment,
             release=data.release(app, entry.sha),
             created_at=entry.created_at,
-            creator=entry.creator,
+            creator=_who(data.requested_by, entry),
             state=statuses[0].state if statuses else None,
             reached_success=any(status.state is State.SUCCESS for status in statuses),
             promotion=data.promotion,
@@ -228,7 +228,7 @@ class GitHubLedger:
             plan_digest=data.plan_digest,
             releases=data.releases,
             created_at=entry.created_at,
-            creator=entry.creator,
+            creator=_who(data.requested_by, entry),
             state=told.state if told else State.IN_PROGRESS,
             description=told.description if told else "",
             replaced=data.replaced,
@@ -415,6 +415,12 @@ class _GitHubRecords:
         intents = await self._ledger.with_states(entries[:NEWEST_INTENTS])
         self._ledger.has_looked_at(self._environment)
         return [intent for intent in intents if intent.is_open]
+
+
+def _who(requested_by: str, entry: Entry) -> str:
+    """Whose an entry is. GitHub vouches for its creator alone: what a server says of a person is told as that."""
+    is_same = requested_by.casefold() in {"", entry.creator.casefold()}
+    return entry.creator if is_same else f"{requested_by}{VIA}{entry.creator}"
 
 
 def _made_by(entry: Entry, intent: Intent, app: str) -> bool:

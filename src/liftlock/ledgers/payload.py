@@ -57,6 +57,7 @@ class RecordData:
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
+    requested_by: str = ""
     about: object = None
     """What it says of its commit, which its payload does not name."""
 
@@ -80,6 +81,7 @@ class IntentData:
     reverts: str = ""
     overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     undo_on_failure: bool = True
+    requested_by: str = ""
     readable: bool = True
     """False when another version or another tool wrote it: it stands open all the same."""
 
@@ -110,6 +112,8 @@ def record_payload(new: NewDeployment) -> dict[str, Any]:
             step: {"began_s": round(time.began_s, 3), "took_s": round(time.took_s, 3)}
             for step, time in new.steps.items()
         }
+    if new.requested_by:
+        ours["requested_by"] = new.requested_by
     if about := written_about(new.release.about):
         ours["about"] = about
     images: dict[str, str] = {}
@@ -145,6 +149,7 @@ def read_record(payload: object) -> RecordData:
 
 def intent_payload(new: NewIntent, project: str) -> dict[str, Any]:
     """The payload of a promotion's intent: all that a resume needs to know of the plan."""
+    requested = {"requested_by": new.requested_by} if new.requested_by else {}
     return {
         OURS: {
             "format": FORMAT,
@@ -166,6 +171,7 @@ def intent_payload(new: NewIntent, project: str) -> dict[str, Any]:
             "overrides": dict(new.overrides or {}),
             "on_failure": "undo" if new.undo_on_failure else "stop",
             "backups": list(new.expected_backups),
+            **requested,
         }
     }
 
@@ -193,6 +199,7 @@ def read_intent(payload: object) -> IntentData:
             reverts=_text(ours, "reverts"),
             overrides=_texts(ours, "overrides"),
             undo_on_failure=_text(ours, "on_failure") != "stop",
+            requested_by=_text(ours, "requested_by"),
         )
     except _Malformed:
         return IntentData(readable=False)
@@ -262,6 +269,7 @@ def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | N
         replaced=_text(ours, "replaced"),
         backups=tuple(_read_backup(_mapping(one)) for one in _list(ours.get("backups", []))),
         steps=_read_steps(ours.get("steps")),
+        requested_by=_text(ours, "requested_by"),
         about=ours.get("about"),
     )
     return data, unresolved

@@ -354,7 +354,7 @@ def newest_intents(path: Path, project: str, environment: str, most: int) -> Seq
 
 
 def _build(context: Context) -> Ledger:
-    return SqliteLedger(path_of(context.project), context.project.name, context.clock)
+    return SqliteLedger(path_of(context.project), context.project.name, context.clock, context.acting_for)
 
 
 plugin: Plugin[Ledger] = Plugin("sqlite", _build)

@@ -32,6 +32,8 @@ class Facts:
     """Whatever was found out; an `Unknown` says why something was not."""
 
     requester: str = ""
+    acting_for: str = ""
+    """Whom the requester, a server's own account, acts for; "" where it asks for itself."""
     approvals: Sequence[Approval] | Unknown = UNASKED
     workflow: WorkflowRun | Unknown | None = None
     """The run that this is a part of; None outside of any."""

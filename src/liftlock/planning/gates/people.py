@@ -25,7 +25,11 @@ def approvals(needed: int, facts: Facts, now: datetime) -> Verdict:
     if isinstance(approved, Unknown) or isinstance(run, Unknown):
         why = "; ".join(each.reason for each in (approved, run) if isinstance(each, Unknown))
         return Verdict(GATE, passed=False, reason=f"0 of {needed} known to be given: {why}")
-    asking = {each.casefold() for each in (facts.requester, *(run.started_by if run else ()))}
+    asking = {
+        each.casefold()
+        for each in (facts.requester, facts.acting_for, *(run.started_by if run else ()))
+        if each
+    }
     given: dict[str, str] = {}
     ignored: dict[str, None] = {}
     expired: dict[str, str] = {}
