@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import get_args
 
 from liftlock import programs
-from liftlock.cli import result_view
 from liftlock.config.endpoints import ENDPOINTS
 from liftlock.databases import pg_address
 from liftlock.engine import events
+from liftlock.engine.documents import result_document
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
 from liftlock.model import Database, Kind
@@ -67,7 +67,7 @@ def test_every_key_of_a_plan_is_described() -> None:
 
 
 def test_every_key_of_a_result_is_described() -> None:
-    assert keys("A result") == list(result_view.result_document(a_plan(), Result(Ending.SUCCEEDED, {}, 0.0)))
+    assert keys("A result") == list(result_document(a_plan(), Result(Ending.SUCCEEDED, {}, 0.0)))
 
 
 def test_every_word_of_a_plan_and_of_a_result_is_described() -> None:

@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from liftlock import __version__
 from liftlock.cli.examples import EXAMPLES, epilogue
-from liftlock.cli.output import Output, error_document, print_error
+from liftlock.cli.output import Output, print_error
 from liftlock.errors import LiftlockError, UsageError, ungrouped
 
 app = App(
@@ -66,6 +66,8 @@ def tell(error: LiftlockError, commands: Sequence[str], *, color: bool, as_json:
     `as_json` prints it as the document of `--json`.
     """
     if as_json:
+        from liftlock.engine.documents import error_document
+
         Output().document({"exit_code": error.exit_code, "error": error_document(error)})
     if os.environ.get("GITHUB_ACTIONS") != "true":
         print_error(error, color=color)

@@ -23,6 +23,7 @@ from liftlock.cli.examples import epilogue
 from liftlock.cli.options import AppName, EnvironmentName
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
+from liftlock.engine.documents import result_document
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
 
 if TYPE_CHECKING:
@@ -346,8 +347,7 @@ async def rollback_with_databases(
                     ) from error
         if common.json:
             output.document(
-                result_view.result_document(made, result)
-                | {"restored": [restored_document(one) for one in restored]}
+                result_document(made, result) | {"restored": [restored_document(one) for one in restored]}
             )
         return result.exit_code
 

@@ -117,13 +117,6 @@ class Output:
         sys.stdout.flush()
 
 
-def error_document(error: LiftlockError | None) -> dict[str, Any] | None:
-    """An error in a document: its class, its message, and what to do next; None for none."""
-    if error is None:
-        return None
-    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint or None}
-
-
 def _broken(line: str, width: int, hang: int) -> str:
     own = len(line) - len(line.lstrip())
     indent = hang if own <= 2 or own >= hang else own + 4

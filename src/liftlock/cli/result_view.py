@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from liftlock import wording
-from liftlock.cli.output import Output, error_document
+from liftlock.cli.output import Output
 from liftlock.cli.plan_view import commits, heading
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
@@ -155,28 +155,6 @@ def _command(plan: Plan) -> str:
     return " ".join(("liftlock", places[plan.kind], *apps))
 
 
-def result_document(plan: Plan, result: Result) -> dict[str, object]:
-    """How a run ended, for `--json`."""
-    return {
-        "kind": plan.kind.value,
-        "source": plan.source or None,
-        "environment": plan.environment,
-        "plan": plan.digest,
-        "ending": result.ending.value,
-        "exit_code": result.exit_code,
-        "elapsed_s": round(result.elapsed_s, 3),
-        "promotion": result.intent.id if result.intent else None,
-        "apps": {app: standing.value for app, standing in result.apps.items()},
-        "records": {app: d.id for app, d in (result.deployments or {}).items()},
-        "backups": [{"app": b.app, "id": b.id, "size_bytes": b.size_bytes} for b in result.backups],
-        "error": error_document(result.cause),
-        "failed_step": result.failed_step or None,
-        "cause": result.cause.message if result.cause else result.interrupted or None,
-        "hint": result.cause.hint if result.cause else None,
-        "notes": list(result.notes),
-    }
-
-
 def told_intent(intent: Intent, now: datetime) -> str:
     """One line on a promotion that stands open."""
     what = origin(intent.kind, intent.source, intent.environment)
@@ -195,19 +173,3 @@ def show_undone(output: Output, intent: Intent, result: Result) -> None:
         f"{intent.id} in {intent.environment}: {what} in {wording.duration(result.elapsed_s)}.", style=style
     )
     _standings(output, result)
-
-
-def resume_document(
-    environment: str, intent: Intent | None, chosen: str, result: Result
-) -> dict[str, object]:
-    """How a resume ended, for `--json`; without an intent, nothing stood open."""
-    return {
-        "promotion": intent.id if intent else None,
-        "environment": environment,
-        "did": chosen or None,
-        "ending": result.ending.value,
-        "exit_code": result.exit_code,
-        "error": error_document(result.cause),
-        "apps": {app: standing.value for app, standing in result.apps.items()},
-        "notes": list(result.notes),
-    }

@@ -14,6 +14,7 @@ from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.commands import resume as use_case
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.commands.run import Terms, held, unless_stopped
+from liftlock.engine.documents import resume_document
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.errors import UsageError
@@ -73,7 +74,7 @@ async def resume_open(
                 if intent is None:
                     output.line(f"Nothing stands open in {environment}.", style="green")
                     nothing = Result(Ending.SUCCEEDED, {}, 0.0)
-                    document.update(result_view.resume_document(environment, None, "", nothing))
+                    document.update(resume_document(environment, None, "", nothing))
                     return 0
                 now = adapters.clock.now()
                 output.line(result_view.told_intent(intent, now), style="bold", hang=0)
@@ -98,7 +99,7 @@ async def resume_open(
                         )
                         report.ended(result, plan)
                         result_view.show_result(output, plan, result)
-            document.update(result_view.resume_document(environment, intent, chosen, result))
+            document.update(resume_document(environment, intent, chosen, result))
             was_undone = chosen == "undo" and result.exit_code == 1 and not result.stands_open
             return 0 if was_undone else result.exit_code
 

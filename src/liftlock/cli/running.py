@@ -13,6 +13,7 @@ from liftlock.cli.session import Common, import_meanwhile, opened, until_signall
 from liftlock.commands.names import check_names
 from liftlock.commands.promote import check_gates
 from liftlock.commands.run import Terms, run_under_lease
+from liftlock.engine.documents import result_document
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project
@@ -71,7 +72,7 @@ async def plan_and_run(
         from liftlock.cli import result_view
 
         report.ended(result, made)
-        document.update(result_view.result_document(made, result))
+        document.update(result_document(made, result))
         if made.changes:
             result_view.show_result(output, made, result)
         return result.exit_code
