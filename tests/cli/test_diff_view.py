@@ -9,8 +9,9 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.cells import cell_len
 
-from liftlock.cli.diff_view import Addresses, diff_document, show_diff
+from liftlock.cli.diff_view import show_diff
 from liftlock.cli.release_notes import escaped, release_notes
+from liftlock.documents.diff import Addresses, diff_document
 from liftlock.model import Between, Commit, Relation, Release, SiteVersion
 from liftlock.planning.comparison import AppComparison, Comparison, Sizes
 from tests.cli.screens import Screen

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 from rich.cells import cell_len
 
-from liftlock.cli.status_view import show_status, status_document
+from liftlock.cli.status_view import show_status
 from liftlock.commands.status import Cell, Links, Status
+from liftlock.documents.status import status_document
 from liftlock.model import Between, Commit, Known, Recorded, Relation, Unknown
 from liftlock.planning.observation import Drift
 from tests.cli.screens import Screen

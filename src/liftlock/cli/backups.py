@@ -10,19 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 from cyclopts import App, Parameter
 
-from liftlock.cli.backups_view import (
-    backup_document,
-    captured_document,
-    restored_document,
-    show_list,
-    show_verdict,
-    told_restore,
-    verdict_document,
-)
+from liftlock.cli.backups_view import show_list, show_verdict, told_restore
 from liftlock.cli.examples import epilogue
 from liftlock.cli.options import AppName, EnvironmentName
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
+from liftlock.documents.backups import backup_document, captured_document, restored_document, verdict_document
 from liftlock.engine.documents import result_document
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
 

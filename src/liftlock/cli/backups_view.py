@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from liftlock.cli.output import Output
 
 if TYPE_CHECKING:
     from liftlock.commands.backup_files import Verdict
-    from liftlock.commands.backups import Captured, Kept
-    from liftlock.commands.restore import Restored
+    from liftlock.commands.backups import Kept
 
 SHOWN = 10
 """How many tables with other numbers of rows are shown without -v."""
@@ -82,48 +81,3 @@ def show_verdict(output: Output, verdict: Verdict, *, passed: bool) -> None:
         output.line("Its tables and rows are those of the database.", style="green")
     elif not passed:
         output.line("It does not hold what the database does.", style="bold red")
-
-
-def backup_document(kept: Kept) -> dict[str, Any]:
-    """A backup, for machines."""
-    backup = kept.backup
-    return {
-        "id": backup.id,
-        "database": backup.database,
-        "apps": list(kept.used.apps),
-        "service": backup.service,
-        "size_bytes": backup.size_bytes,
-        "started_at": backup.started_at.isoformat(),
-        "finished_at": backup.finished_at.isoformat(),
-    }
-
-
-def captured_document(one: Captured) -> dict[str, Any]:
-    """The backup that was taken, or why none was."""
-    from liftlock.commands.backups import Kept
-
-    if one.backup is not None:
-        return backup_document(Kept(one.used, one.backup)) | {"note": one.note}
-    why = one.error.message if one.error else ""
-    return {"database": one.used.database.id, "apps": list(one.used.apps), "error": why}
-
-
-def restored_document(one: Restored) -> dict[str, Any]:
-    """From which backup, and the one of what stood before."""
-    from liftlock.commands.backups import Kept
-
-    return {"from": backup_document(one.kept), "before": backup_document(Kept(one.kept.used, one.fresh))}
-
-
-def verdict_document(verdict: Verdict, *, passed: bool) -> dict[str, Any]:
-    """The verdict with every table, for machines."""
-    return {
-        "backup": backup_document(verdict.kept),
-        "passed": passed,
-        "tables": dict(verdict.tables),
-        "source": None if verdict.source is None else dict(verdict.source),
-        "not_compared": verdict.unreached,
-        "missing": verdict.missing,
-        "empty": verdict.emptied,
-        "differing": verdict.differing,
-    }

@@ -37,8 +37,9 @@ async def diff(
         compared = {
             app.range: await source_code.compare_url(*app.range) for group in found.groups for app in group
         }
-    from liftlock.cli.diff_view import Addresses, diff_document, show_diff
+    from liftlock.cli.diff_view import show_diff
     from liftlock.cli.release_notes import release_notes
+    from liftlock.documents.diff import Addresses, diff_document
 
     addresses = Addresses(source_code.commit_url, source_code.pull_request_url, compared)
     if common.json:

@@ -6,6 +6,7 @@ from liftlock.cli import history_view
 from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName
 from liftlock.cli.session import Common, opened
 from liftlock.commands.history import Wanted, account_of, is_id, moment_of, nobody_so_named, read_history
+from liftlock.documents.history import account_document, history_document
 from liftlock.errors import UsageError
 from liftlock.model import Deployment
 
@@ -64,13 +65,13 @@ async def history(
             found = await read_history(project, adapters, which or None, limit, wanted)
     if in_detail:
         if common.json:
-            output.document(history_view.account_document(told))
+            output.document(account_document(told))
         elif isinstance(told, Deployment):
             history_view.show_record(output, told, now)
         else:
             history_view.show_account(output, told, now)
     elif common.json:
-        output.document(history_view.history_document(found.entries))
+        output.document(history_document(found.entries))
     elif by and not found.entries:
         output.line(nobody_so_named(by, found.people))
     else:

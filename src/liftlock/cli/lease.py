@@ -6,6 +6,7 @@ from liftlock.cli import lease_view
 from liftlock.cli.options import DEFAULTS, EnvironmentName
 from liftlock.cli.session import Common, opened
 from liftlock.commands.lease import break_lease, show_lease
+from liftlock.documents.lease import lease_document
 
 
 async def show(
@@ -26,7 +27,7 @@ async def show(
     async with opened(project, output) as adapters:
         holding = await show_lease(project, adapters, environment)
     if common.json:
-        output.document(lease_view.lease_document(environment, holding))
+        output.document(lease_document(environment, holding))
     else:
         output.line(lease_view.held(environment, holding))
     return 0
@@ -55,7 +56,7 @@ async def break_(
     async with opened(project, output) as adapters:
         holding = await break_lease(project, adapters, environment, reason)
     if common.json:
-        output.document(lease_view.lease_document(environment, holding))
+        output.document(lease_document(environment, holding))
     else:
         output.line(lease_view.broken(holding))
     return 0

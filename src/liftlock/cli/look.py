@@ -9,6 +9,7 @@ from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag
 from liftlock.cli.session import Common, opened
 from liftlock.commands.names import check_names
 from liftlock.commands.status import look_at
+from liftlock.documents.status import status_document
 
 
 async def status(
@@ -36,7 +37,7 @@ async def status(
         seen = await look_at(project, adapters, environments)
         now = adapters.clock.now()
     if common.json:
-        output.document(status_view.status_document(seen))
+        output.document(status_document(seen))
     else:
         status_view.show_status(output, project, seen, environments, now)
     if check and seen.drifted:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 
 from liftlock.cli.diff_view import (
-    Addresses,
     range_in_words,
     short_of,
     sizes_in_words,
@@ -19,6 +18,7 @@ from liftlock.cli.diff_view import (
     subject_of,
     unchanged_in_words,
 )
+from liftlock.documents.diff import Addresses
 from liftlock.model import Commit
 from liftlock.planning.comparison import AppComparison, Comparison, Standing
 

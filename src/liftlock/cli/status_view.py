@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import RenderableType
@@ -15,8 +14,7 @@ from rich.text import Text
 
 from liftlock.cli.output import Output
 from liftlock.commands.status import Cell, Status
-from liftlock.model import Commit, Known, Project, Unknown
-from liftlock.planning.document import release_document, running_document
+from liftlock.model import Known, Project, Unknown
 from liftlock.planning.observation import Drift
 
 NARROWEST_COLUMN = 30
@@ -162,63 +160,6 @@ def _list(
             yield line + cell.first(max(width - hang, 10))
             if cell.state.plain:
                 yield Padding(cell.state, (0, 0, 0, hang), expand=False)
-
-
-def status_document(status: Status) -> dict[str, Any]:
-    return {
-        "apps": [
-            {
-                "app": c.app,
-                "environment": c.environment,
-                "recorded": (
-                    {
-                        **(release_document(c.recorded.current.release) or {}),
-                        "record": c.recorded.current.id,
-                        "at": c.recorded.current.created_at.isoformat(),
-                        "by": c.recorded.current.creator,
-                        "promotion": c.recorded.current.promotion or None,
-                        "about": about_document(c.commit),
-                    }
-                    if c.recorded.current
-                    else None
-                ),
-                "running": running_document(c.running),
-                "drift": c.drift.value,
-                "difference": c.difference or None,
-                "note": c.note or None,
-                "behind": c.behind or None,
-                "distance": (
-                    {
-                        "relation": c.distance.relation.value,
-                        "ahead": c.distance.ahead,
-                        "behind": c.distance.behind,
-                    }
-                    if c.distance
-                    else None
-                ),
-                "links": {
-                    "commit": c.links.commit or None,
-                    "pull_request": c.links.pull_request or None,
-                    "target": c.links.target or None,
-                },
-            }
-            for c in status.cells.values()
-        ],
-        "open": {e: [i.id for i in intents] for e, intents in status.open_intents.items() if intents},
-    }
-
-
-def about_document(commit: Commit | None) -> dict[str, Any] | None:
-    """What is known of a commit, for machines; None where nothing is."""
-    if commit is None:
-        return None
-    return {
-        "subject": commit.subject,
-        "author": commit.author or None,
-        "login": commit.login or None,
-        "committed_at": commit.committed_at.isoformat() if commit.committed_at else None,
-        "pull_request": commit.pull_request,
-    }
 
 
 def age(span: timedelta) -> str:

@@ -45,6 +45,7 @@ sessions = Table(
     Column("address", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
+    Column("rotated_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Index(None, "expires_at"),
     Index(None, "account"),
@@ -79,6 +80,7 @@ tokens = Table(
     Column("name", Text, nullable=False),
     Column("account", Text, nullable=False),  # whom it acts for
     Column("rights", JSON, nullable=False),  # environment -> rights
+    Column("groups", JSON, nullable=False),  # its owner's, when they last signed in
     Column("created_by", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
