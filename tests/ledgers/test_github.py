@@ -331,6 +331,65 @@ async def test_a_lost_write_that_is_listed_late_is_found_by_looking_again(
 
 
 @on_virtual_clock
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("late_world", [8.0], indirect=True)
+@pytest.mark.parametrize(("write", "path", "skip"), WRITES)
+async def test_a_lost_write_that_is_listed_very_late_is_made_once(
+    late_world: GitHubWorld, write: Callable[[GitHubWorld], Awaitable[object]], path: str, skip: int
+) -> None:
+    late_world.fault(method="POST", path=path, skip=skip, times=1, action="lost")
+    await write(late_world)
+    records = late_world.records()
+    assert len(records) == len({r["task"] for r in records})
+
+
+@on_virtual_clock
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("late_world", [0.0], indirect=True)
+@pytest.mark.parametrize("refusal", [{"action": "status", "status": 403}, {"action": "reset"}])
+async def test_a_lost_write_is_not_repeated_while_nobody_can_look(
+    late_world: GitHubWorld, refusal: dict[str, Any]
+) -> None:
+    """The record was made and its answer lost; then GitHub refuses every look at it."""
+    world = late_world
+    intent = await world.ledger.open_intent(new_intent())
+    new = new_deployment(containers(), intent.id)
+    world.fault(method="POST", path="/deployments$", times=1, action="lost")
+    world.fault(method="GET", path="/deployments", **refusal)
+    with pytest.raises(AnswerLost) as caught:
+        await world.ledger.record(new, intent)
+    assert "could not be looked at" in caught.value.hint
+    world.cloud.faults.delete()
+    made = await world.ledger.record(new, intent)
+    assert [str(r["id"]) for r in world.records() if r["task"] == "deploy:SSO"] == [made.id]
+
+
+@on_virtual_clock
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("late_world", [0.0], indirect=True)
+async def test_some_looks_that_fail_are_only_looks(late_world: GitHubWorld) -> None:
+    world = late_world
+    intent = await world.ledger.open_intent(new_intent())
+    world.fault(method="POST", path="/deployments$", times=1, action="lost")
+    world.fault(method="GET", path="/deployments", times=2, action="status", status=403)
+    made = await world.ledger.record(new_deployment(containers(), intent.id), intent)
+    assert [str(r["id"]) for r in world.records() if r["task"] == "deploy:SSO"] == [made.id]
+
+
+@on_virtual_clock
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("late_world", [0.0], indirect=True)
+async def test_a_status_whose_looks_fail_is_written_all_the_same(late_world: GitHubWorld) -> None:
+    """A status says the same twice, so it needs no look to be repeated."""
+    world = late_world
+    intent = await world.ledger.open_intent(new_intent())
+    world.fault(method="POST", path="/statuses$", times=1, action="reset")
+    world.fault(method="GET", path="/statuses", action="status", status=403)
+    await world.ledger.close_intent(intent, State.SUCCESS, "1 released")
+    assert [s["state"] for s in world.records()[0]["statuses"]] == ["success"]
+
+
+@on_virtual_clock
 @pytest.mark.parametrize("late_world", [30.0], indirect=True)
 async def test_an_intent_that_was_repeated_for_being_listed_too_late_is_one_promotion(
     late_world: GitHubWorld,

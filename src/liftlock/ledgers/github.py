@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from uuid import uuid4
 
-from liftlock.errors import UsageError
+from liftlock.errors import UsageError, VendorRefusal
 from liftlock.ledgers.github_deployments import (
     LOOKS_S,
     PER_PAGE,
@@ -69,6 +69,8 @@ class GitHubLedger:
         self._looked_at: set[str] = set()
         """Environments whose intents were listed; elsewhere a key has to be looked for first."""
         self._recorded: dict[tuple[str, str], Deployment] = {}
+        self._tried: set[tuple[str, str]] = set()
+        """Records that were tried to be made: one of unknown fate is looked for before it is tried again."""
         self._branches: dict[str, str] = {}
 
     def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
@@ -112,10 +114,17 @@ class GitHubLedger:
                 return next((e for e in page.entries if _made_by(e, intent, new.app)), None)
 
             entry = None
-            if intent.id not in self._own:
+            if made in self._tried:
+                entry = await self.deployments_api.look(find)
+            elif intent.id not in self._own:
                 entry = await find()  # somebody else's promotion is being resumed
             if entry is None:
-                entry = await self._create_record(name, new, find)
+                self._tried.add(made)
+                try:
+                    entry = await self._create_record(name, new, find)
+                except VendorRefusal:
+                    self._tried.remove(made)
+                    raise
             self._recorded[made] = self.deployment(new.app, new.environment, entry)
         return self._recorded[made]
 

@@ -31,9 +31,12 @@ from liftlock.wording import read_moment
 
 PER_PAGE = 100
 MAX_DESCRIPTION = 140
-LOOKS_S = (0.0, 0.5, 1.0, 2.0)
-"""How long to wait before each look for what a lost answer may have made: GitHub may list it late."""
+LOOKS_S = (0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
+"""How long to wait before each look for what a lost answer may have made: GitHub may list it late, and
+works on a request for ten seconds at most. Source: GitHub REST, "Troubleshooting": "Timeouts"."""
 TRIES = 3
+PAUSE_S = 1.0
+"""Between two attempts to write a status: nothing is lost when it stands there twice."""
 
 _NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 
@@ -121,7 +124,9 @@ class Deployments:
     async def create(self, repository: str, body: Mapping[str, Any], find: Find) -> Entry:
         """Make a deployment. `find` looks for it by its maker's mark when an answer is lost.
 
-        Raises `Conflict` when GitHub refuses it, or does something else in its place (202).
+        Made again only after a look that was answered and did not find it. Raises `Conflict` when
+        GitHub refuses it, or does something else in its place (202), and the lost answer's error
+        when nobody can tell: then it may stand there all the same.
         """
         lost: VendorError | None = None
         for _ in range(TRIES):
@@ -129,7 +134,15 @@ class Deployments:
                 return await self._create(repository, body)
             except (AnswerLost, VendorFailure, BadAnswer) as error:
                 lost = error
-                if (entry := await self._look(find)) is not None:
+                try:
+                    entry = await self.look(find)
+                except VendorError as refusal:
+                    lost.hint = (
+                        "It may stand there or not: GitHub could not be looked at afterwards "
+                        f"({refusal.message}) Run the command again once GitHub answers."
+                    )
+                    raise lost from refusal
+                if entry is not None:
                     return entry
                 if isinstance(error, BadAnswer):
                     break
@@ -140,7 +153,7 @@ class Deployments:
         raise lost
 
     async def add_status(self, repository: str, id: int, state: State, description: str) -> None:  # noqa: A002
-        """Write a status, unless that is the newest one when an answer was lost.
+        """Write a status; one whose answer was lost is written again unless it shows.
 
         `auto_inactive` is off: several apps share an environment's name, and GitHub would retire
         the neighbours.
@@ -154,11 +167,19 @@ class Deployments:
                 _status(answer.object())
                 return
             except (AnswerLost, VendorFailure, BadAnswer):
-                newest = (await self.statuses(repository, id))[:1]
-                if newest and newest[0].state == state:
+                if await self._newest_state(repository, id) is state:
                     return
                 if not remaining:
                     raise
+                await anyio.sleep(PAUSE_S)
+
+    async def _newest_state(self, repository: str, id: int) -> State | None:  # noqa: A002
+        """The state that a deployment was given last; None where it has none, and where nobody can look."""
+        try:
+            newest = (await self.statuses(repository, id))[:1]
+        except VendorError:
+            return None
+        return newest[0].state if newest else None
 
     async def default_branch(self, repository: str) -> str:
         """The branch that a deployment of no particular commit is made for."""
@@ -201,11 +222,24 @@ class Deployments:
             )
         return _entry(repository, answer.object())
 
-    async def _look(self, find: Find) -> Entry | None:
+    async def look(self, find: Find) -> Entry | None:
+        """What a create of unknown fate has made; None when it made nothing.
+
+        Raises when the last look was not answered: then nobody can tell.
+        """
+        unanswered: VendorError | None = None
         for delay in self._looks_s:
             await anyio.sleep(delay)
-            if (entry := await find()) is not None:
-                return entry
+            try:
+                entry = await find()
+            except VendorError as error:
+                unanswered = error
+            else:
+                if entry is not None:
+                    return entry
+                unanswered = None
+        if unanswered is not None:
+            raise unanswered
         return None
 
     async def _page(
