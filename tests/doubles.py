@@ -249,14 +249,29 @@ class FakeLease:
     left_s: float = 600.0
     lost: LeaseLost | None = None
     journal: list[Mapping[str, Any]] = field(default_factory=list)
+    seen_at: float = 0.0
 
     def lasts_s(self) -> float:
         return self.left_s
 
+    def seen_s(self) -> float:
+        return anyio.current_time() - self.seen_at
+
+    def vacant_s(self) -> float | None:
+        return None
+
+    async def look(self) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._see()
+
     async def renew(self) -> None:
         await anyio.lowlevel.checkpoint()
+        self._see()
+
+    def _see(self) -> None:
         if self.lost is not None:
             raise self.lost
+        self.seen_at = anyio.current_time()
 
     async def write(self, entry: Mapping[str, Any]) -> None:
         self.journal.append(entry)

@@ -9,10 +9,12 @@ import anyio
 import httpx2
 import pytest
 
+from liftlock.changes import guarded
 from liftlock.errors import (
     AnswerLost,
     BadAnswer,
     Conflict,
+    LeaseLost,
     NotFound,
     Unauthorized,
     Unreachable,
@@ -140,6 +142,32 @@ async def test_a_post_that_was_surely_not_sent_is_repeated() -> None:
 async def test_a_post_may_be_declared_repeatable() -> None:
     server = Server(httpx2.ReadError("reset"), json_reply({}, 201))
     assert (await client(server).request("POST", "/x", json={}, repeat=True)).status == 201
+
+
+@pytest.mark.promise("P3")
+@pytest.mark.parametrize("left", [0, 1, 2])
+async def test_every_attempt_to_change_something_asks_for_leave(left: int) -> None:
+    """The lease may be lost between two attempts of one request."""
+    asked: list[float] = []
+
+    async def leave(lasts_s: float) -> None:
+        asked.append(lasts_s)
+        if len(asked) > left:
+            raise LeaseLost("it was broken")
+
+    server = Server(json_reply({}, 503))
+    http = client(server)
+    with guarded(leave):
+        with pytest.raises(VendorFailure):
+            await http.request("GET", "/apps")
+        assert asked == []
+        reads = len(server.requests)
+        with pytest.raises(LeaseLost):
+            await http.request("PATCH", "/apps/a/formation", json={}, repeat=True, timeout_s=7.0)
+    assert asked == [7.0] * (left + 1)
+    assert len(server.requests) - reads == left
+    with pytest.raises(VendorFailure):
+        await http.request("PATCH", "/apps/a/formation", json={}, repeat=True)
 
 
 async def test_a_streamed_body_is_never_repeated() -> None:

@@ -558,6 +558,18 @@ class Lease(Protocol):
         """How long it is sure to last, in seconds, on a clock that counts suspend; 0 when it is over."""
         ...
 
+    def seen_s(self) -> float:
+        """How long ago it was last seen to be ours, in seconds, on the same clock."""
+        ...
+
+    def vacant_s(self) -> float | None:
+        """How long ago its last holder lost it without giving it back; None when it was given back."""
+        ...
+
+    async def look(self) -> None:
+        """See that it is still ours, at the least cost. Raises `LeaseLost` when somebody took or broke it."""
+        ...
+
     async def renew(self) -> None:
         """Make it last its whole time again. Raises `LeaseLost` when somebody else took or broke it."""
         ...

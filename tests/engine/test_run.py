@@ -63,11 +63,13 @@ class RefusingMemory(Memory):
         super().__init__(FakeClock())
         self.refuse_records_of: set[str] = set()
         self.recorded: list[str] = []
+        self.takes_s = 0.0
 
     async def record(self, new: NewDeployment, intent: Intent) -> Deployment:
         if new.app in self.refuse_records_of:
             raise LiftlockError(f"GitHub answered 500 for {new.app}.")
         self.recorded.append(new.app)
+        await anyio.sleep(self.takes_s)
         return await super().record(new, intent)
 
 
@@ -473,6 +475,73 @@ def test_a_lease_lost_in_the_middle_stops_the_run_and_nothing_more_is_changed() 
     assert world.did("restore") == []
     assert result.exit_code == 6
     assert world.records == 0
+
+
+async def _broken_at(world: World, leases: MemoryLeases, at_s: float) -> None:
+    await anyio.sleep(at_s)
+    await leases.break_("staging", "it seems to hang")
+
+
+def play_broken(world: World, at_s: float) -> Result:
+    """Run under a real lease, which somebody breaks after so many seconds."""
+
+    async def main() -> Result:
+        leases = MemoryLeases(FakeClock())
+        world.lease = await leases.take("staging", "a promotion")  # type: ignore[assignment]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_broken_at, world, leases, at_s)
+            return await world.run()
+
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return anyio.run(main, backend="trio", backend_options={"clock": clock})
+
+
+@pytest.mark.promise("P3")
+def test_a_holder_whose_lease_was_broken_records_nothing_more() -> None:
+    """It is broken long before it would have been renewed: it is looked at before the records."""
+    world = World([app_of("SSO"), app_of("ITC")], settle_s=100)
+    world.platform.takes_s["settle"] = 100.0
+    result = play_broken(world, at_s=50.0)
+    assert world.did("release") == ["SSO", "ITC"] or world.did("release") == ["ITC", "SSO"]
+    assert world.records == 0
+    assert world.did("restore") == []
+    assert "was broken by memory" in str(result.cause)
+    assert result.exit_code == 6
+
+
+@pytest.mark.promise("P3")
+def test_a_lease_that_is_broken_between_two_records_lets_no_second_one_be_made() -> None:
+    world = World([app_of("SSO"), app_of("ITC"), app_of("ODB")])
+    world.ledger.concurrency = 1
+    world.ledger.takes_s = 30.0
+    play_broken(world, at_s=40.0)
+    assert world.records == 2  # one was done, and one under way
+
+
+@pytest.mark.promise("P3")
+def test_a_change_waits_while_its_lease_cannot_be_looked_at() -> None:
+    """Somebody may have broken it meanwhile: after 45 s without a look, nothing is begun."""
+
+    class Mute(FakeLease):
+        answers_at = 0.0
+
+        async def renew(self) -> None:
+            if anyio.current_time() < self.answers_at:
+                raise LiftlockError("GitHub does not answer.")
+            await super().renew()
+
+        look = renew
+
+    world = World([app_of("SSO"), app_of("ODB", ["SSO"])])
+    world.platform.takes_s["settle"] = 60.0
+    began: dict[str, float] = {}
+    world.emit = lambda event: began.setdefault(str(event), anyio.current_time()) and None
+    world.lease = lease = Mute()
+    lease.answers_at = 200.0
+    assert world.play().exit_code == 0
+    assert any("cannot be looked at" in told for told in began)
+    switched = next(at for told, at in began.items() if "settle" in told or "verify:ODB" in told)
+    assert switched >= 200.0
 
 
 @pytest.mark.promise("P4")

@@ -106,7 +106,9 @@ async def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         holder.kill()
         holder.wait()
         assert await leases.holding("staging") is None
-        assert (await leases.take("staging", "another promotion")).holding.token == 2
+        after = await leases.take("staging", "another promotion")
+        assert after.holding.token == 2
+        assert after.vacant_s() == 0  # since when it has been dead, nobody knows
 
 
 async def test_what_a_killed_holder_journaled_is_handed_on(tmp_path: Path) -> None:

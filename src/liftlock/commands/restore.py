@@ -87,10 +87,10 @@ async def _restore(
                 used.database, adapters.clock.now(), lambda text: tell(name, text)
             )
         await guard.write({"restore": kept.backup.id, "backups": [_written(fresh), _written(kept.backup)]})
-        await guard.before_change()
         tell(name, f"{kept.backup.id} is restored; what stood is {fresh.id}")
         try:
-            await used.service.restore(used.database, kept.backup, lambda text: tell(name, text))
+            async with guard.changing():
+                await used.service.restore(used.database, kept.backup, lambda text: tell(name, text))
         except LiftlockError as error:
             error.hint = f"{error.hint} What stood before is backup {fresh.id}.".strip()
             raise

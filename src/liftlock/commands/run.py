@@ -25,6 +25,9 @@ FREE_S = 20.0
 """How long giving a lease back may take before it is left to run out by itself."""
 FIRST_LOOK_S, LONGEST_LOOK_S = 1.0, 15.0
 """How often a lease that is waited for is looked at."""
+QUIET_S = 5.0
+"""How long nothing is begun after a holder that did not give its lease back: what it had begun may
+arrive yet, a holder that lives looks at its lease every `guard.SEEN_S`, and GitHub may list a record late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ async def run_under_lease(
 
     With `agree`, the plan is made once more under the lease; one that changed since it was shown
     is shown and asked about again. Without (`--yes`), it is made while the lease is being taken:
-    whoever held it before had given it back by then, and nobody else can have held it since.
+    whoever held it before had given it back by then, and nobody else can have held it since. After
+    one that did not give it back, it is made anew.
     Where a lease is waited for, all that comes after it: its holder goes on changing what a plan
     depends on, and has a promotion open, which would refuse any plan.
 
@@ -71,26 +75,33 @@ async def run_under_lease(
             await agree(shown)
         async with held(adapters.leases, environment, terms, emit) as lease:
             async with unless_stopped(stop, environment):
-                plan = await make()
+                plan, granted = await _under(lease, make)
                 has_changed = plan.digest != shown.digest
                 if has_changed:
                     show(plan)
                 refuse_unless_runnable(plan)  # a window may have closed while the lease was waited for
                 if has_changed:
                     await agree(plan)
-                granted = await lease()
             return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
     async with held(adapters.leases, environment, terms, emit) as lease:
         async with unless_stopped(stop, environment):
             if terms.wait_s:
                 await lease()
-            plan = await make()
+            plan, granted = await _under(lease, make)
             show(plan)
             refuse_unless_runnable(plan)
             if agree is not None and plan.changes:
                 await agree(plan)
-            granted = await lease()
         return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
+
+
+async def _under(
+    lease: Callable[[], Awaitable[Lease]], make: Callable[[], Awaitable[Plan]]
+) -> tuple[Plan, Lease]:
+    """The plan that holds under the lease, made while that is being taken wherever it may be."""
+    plan = await make()
+    granted = await lease()
+    return plan if granted.vacant_s() is None else await make(), granted
 
 
 @asynccontextmanager
@@ -151,6 +162,7 @@ async def held(
 
     async def take() -> Lease:
         taken.append(await _taken(leases, environment, terms, emit))
+        await _quiet(taken[0], environment, emit)
         return taken[0]
 
     try:
@@ -171,11 +183,22 @@ async def held(
 async def _give_back(taken: list[Lease]) -> None:
     with anyio.move_on_after(FREE_S, shield=True):
         for lease in taken:
+            await _quiet(lease, "", lambda _: None)  # or the next one would begin at once
             try:
                 await lease.free()
             except LiftlockError:
                 # It runs out by itself, and whoever needs it before then is told whose it is.
                 continue
+
+
+async def _quiet(lease: Lease, environment: str, emit: Emit) -> None:
+    """Wait until all has arrived that a holder who did not give the lease back had begun."""
+    vacant_s = lease.vacant_s()
+    if vacant_s is None or vacant_s >= QUIET_S:
+        return
+    why = f"the last holder of {environment} did not give it back: what it had begun may arrive yet"
+    emit(Waiting("lease", QUIET_S - vacant_s, why))
+    await anyio.sleep(QUIET_S - vacant_s)
 
 
 async def _taken(leases: Leases, environment: str, terms: Terms, emit: Emit) -> Lease:

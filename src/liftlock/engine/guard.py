@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
+from liftlock import changes
+from liftlock.engine.events import Emit, Notice
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LeaseLost, LiftlockError, ours
 from liftlock.ports import Lease
 
-CALL_S = 60.0
-"""The longest that one changing call may take, its retries included."""
+CALL_S = 30.0
+"""The longest that one request of a change may take; a repeat is another one."""
 MARGIN_S = 15.0
-"""What must be left of the lease when such a call ends; clocks differ and answers travel."""
+"""What must be left of the lease when such a request ends; clocks differ and answers travel."""
+SEEN_S = 2.0
+"""How long ago the lease may have been seen to be ours when a change begins."""
+UNSEEN_S = 45.0
+"""The same while whoever keeps the leases does not answer: a change waits rather than begin later than that."""
+LOOK_S = 10.0
+"""How long such a look may take."""
 RETRY_S = 5.0
 SOON_S = 3.0
 """How long after a change the lease is looked at again."""
@@ -23,10 +32,13 @@ SOON_S = 3.0
 class Guard:
     """One run's lease."""
 
-    def __init__(self, lease: Lease, stop: StopRequest) -> None:
+    def __init__(self, lease: Lease, stop: StopRequest, emit: Emit = lambda _: None) -> None:
         self._lease = lease
         self._stop = stop
+        self._emit = emit
         self._lost: LeaseLost | None = None
+        self._turn = anyio.Lock()
+        """Changes that begin together are let go by one look."""
         self._look_soon = anyio.Event()
         self._given_back = anyio.Event()
         self._freed = False
@@ -35,20 +47,72 @@ class Guard:
     def token(self) -> int:
         return self._lease.holding.token
 
-    async def before_change(self) -> None:
-        """Return if a change may begin. Raises `LeaseLost` if the lease may not outlast it."""
-        if self._lost is None and self._lease.lasts_s() < CALL_S + MARGIN_S:
-            try:
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody else decides about the environment by now."""
+        return self._lost is not None
+
+    @asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """For a change: it may begin, and whatever it sends later on asks again. Raises `LeaseLost`."""
+        await self.before_change()
+        with changes.guarded(self.before_change):
+            yield
+
+    async def before_change(self, lasts_s: float = CALL_S) -> None:
+        """Return if a change that takes at most `lasts_s` may begin.
+
+        The lease has time for it, and was seen to be ours a moment ago. Raises `LeaseLost` when it
+        is not ours any more, or cannot be shown to last.
+        """
+        async with self._turn:
+            with changes.guarded(None):  # the lease's own requests ask nobody
+                await self._make_sure(lasts_s + MARGIN_S)
+
+    async def _make_sure(self, needs_s: float) -> None:
+        told = False
+        while True:
+            if self._lost is not None:
+                raise self._lost
+            failure = await self._look(needs_s)
+            if self._lease.lasts_s() < needs_s:
+                raise LeaseLost(
+                    f"The lease on {self._environment} has too little time left to begin a change"
+                    + (f": {failure.message}" if failure else "."),
+                    hint=f"Nothing new was begun. See who holds it with: liftlock lease show {self._environment}",
+                )
+            if failure is None or self._lease.seen_s() <= UNSEEN_S:
+                return
+            if not told:
+                self._emit(
+                    Notice(f"The lease cannot be looked at, which a change waits for: {failure.headline}")
+                )
+                told = True
+            await anyio.sleep(RETRY_S)
+
+    async def _look(self, needs_s: float) -> LiftlockError | None:
+        """See that it is ours, and has so much time. Gives why that could not be seen; raises `LeaseLost`."""
+        has_time = self._lease.lasts_s() >= needs_s
+        if has_time and self._lease.seen_s() <= SEEN_S:
+            return None
+        try:
+            if not has_time:
                 await self._lease.renew()
-            except LeaseLost as error:
-                self._lost = error
-        if self._lost is not None:
-            raise self._lost
-        if self._lease.lasts_s() < CALL_S + MARGIN_S:
-            raise LeaseLost(
-                f"The lease on {self._lease.holding.environment} has too little time left to begin a change.",
-                hint="Nothing new was begun. See who holds it with: liftlock lease show",
-            )
+                return None
+            with anyio.fail_after(LOOK_S):
+                await self._lease.look()
+        except LeaseLost as error:
+            self._lost = error
+            raise
+        except TimeoutError:
+            return LiftlockError(f"no answer within {LOOK_S:.0f} s")
+        except LiftlockError as error:
+            return error
+        return None
+
+    @property
+    def _environment(self) -> str:
+        return self._lease.holding.environment
 
     def after_change(self) -> None:
         """Have the lease looked at again soon, without waiting for it."""

@@ -39,7 +39,7 @@ async def undo_intent(
     emit(
         RunStarted(intent.id, "undo", intent.environment, intent.source, intent.plan_digest, apps, len(apps))
     )
-    guard = Guard(lease, stop)
+    guard = Guard(lease, stop, emit)
     way_back = WayBack(project, intent.environment, adapters, guard, emit)
     async with all_at_once() as tasks:
         tasks.start_soon(guard.keep)

@@ -86,7 +86,7 @@ class Run:
         # from before an earlier promotion would count. Its times are whole seconds.
         taken = lease.holding.since + timedelta(seconds=1)
         self._backups_since = intent.created_at if intent else taken
-        self._guard = Guard(lease, stop)
+        self._guard = Guard(lease, stop, self._emit)
         self._way_back = WayBack(project, plan.environment, adapters, self._guard, self._emit)
         self._staged: dict[str, Release] = {}
         self._switches: dict[str, Switch] = {}
@@ -190,23 +190,23 @@ class Run:
     async def _open_intent(self) -> str:
         if self._intent is None:
             plan = self._plan
-            self._intent = await self._adapters.ledger.open_intent(
-                NewIntent(
-                    key=self._key,
-                    kind=plan.kind,
-                    environment=plan.environment,
-                    source=plan.source,
-                    plan_digest=plan.digest,
-                    releases={a.app: a.release for a in plan.changes if a.release},
-                    replaced={a.app: a.replaces.id for a in plan.changes if a.replaces},
-                    before={a.app: a.before.artifacts for a in plan.changes if a.before},
-                    reverts=plan.reverts,
-                    overrides=self._overrides,
-                    undo_on_failure=self._undo_on_failure,
-                    expected_backups=tuple(d.id for d in plan.databases),
-                    requested_by=self._adapters.acting_for,
-                )
+            new = NewIntent(
+                key=self._key,
+                kind=plan.kind,
+                environment=plan.environment,
+                source=plan.source,
+                plan_digest=plan.digest,
+                releases={a.app: a.release for a in plan.changes if a.release},
+                replaced={a.app: a.replaces.id for a in plan.changes if a.replaces},
+                before={a.app: a.before.artifacts for a in plan.changes if a.before},
+                reverts=plan.reverts,
+                overrides=self._overrides,
+                undo_on_failure=self._undo_on_failure,
+                expected_backups=tuple(d.id for d in plan.databases),
+                requested_by=self._adapters.acting_for,
             )
+            async with self._guard.changing():
+                self._intent = await self._adapters.ledger.open_intent(new)
         return self._intent.id
 
     async def _stage(self, app: str, progress: Progress) -> str:
@@ -222,7 +222,8 @@ class Run:
         service = self._adapters.databases_of(self._project.apps[database.app])
         if service is None:
             raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
-        backup = await service.capture(database, self._backups_since, progress)
+        async with self._guard.changing():
+            backup = await service.capture(database, self._backups_since, progress)
         if backup.size_bytes <= 0:
             raise BackupFailed(
                 f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
@@ -247,9 +248,9 @@ class Run:
         return f"{len(self._backups)} backups"
 
     async def _release(self, app: str, progress: Progress) -> str:
-        await self._guard.before_change()
         promotion = self._intent.id if self._intent else ""
-        switch = await self._platform(app).release(self._target(app), self._staged[app], progress, promotion)
+        async with self._guard.changing():
+            switch = await self._platform(app).release(self._target(app), self._staged[app], progress, promotion)
         self._switches[app] = switch
         self._guard.after_change()
         return switch.marker if switch.changed else f"{switch.marker} ran already"
@@ -267,29 +268,26 @@ class Run:
         return "healthy"
 
     async def _record(self, app: str) -> str:
-        await self._guard.before_change()
         planned, plan = self._app(app), self._plan
         release = self._staged.get(app, planned.release)
         if release is None or planned.release is None or self._intent is None:
             raise AssertionError(f"{app} is to be recorded before it was released")
-        deployment = await self._adapters.ledger.record(
-            NewDeployment(
-                app=app,
-                environment=plan.environment,
-                release=replace(release, about=planned.release.about),
-                promotion=self._intent.id,
-                kind=plan.kind,
-                source_environment=plan.source,
-                source_deployment=planned.source_deployment.id if planned.source_deployment else "",
-                replaced=planned.replaces.id if planned.replaces else "",
-                backups=tuple(b for b in self._backups.values() if b.app == app),
-                steps=self._times.get(app, {}),
-                description=_origin(plan),
-                requested_by=self._adapters.acting_for,
-            ),
-            self._intent,
+        new = NewDeployment(
+            app=app,
+            environment=plan.environment,
+            release=replace(release, about=planned.release.about),
+            promotion=self._intent.id,
+            kind=plan.kind,
+            source_environment=plan.source,
+            source_deployment=planned.source_deployment.id if planned.source_deployment else "",
+            replaced=planned.replaces.id if planned.replaces else "",
+            backups=tuple(b for b in self._backups.values() if b.app == app),
+            steps=self._times.get(app, {}),
+            description=_origin(plan),
+            requested_by=self._adapters.acting_for,
         )
-        self._deployments[app] = deployment
+        async with self._guard.changing():
+            self._deployments[app] = deployment = await self._adapters.ledger.record(new, self._intent)
         return f"record {deployment.id}"
 
     async def _mark(self, app: str) -> str:

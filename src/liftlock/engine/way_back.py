@@ -88,11 +88,11 @@ class WayBack:
         try:
             if touched.before is None:
                 raise LiftlockError(f"What ran in {touched.app} before is not known.")
-            await self._guard.before_change()
             with ours(step):
-                await self._adapters.platforms[target.platform].restore(
-                    target, touched.before, lambda _: None, touched.new
-                )
+                async with self._guard.changing():
+                    await self._adapters.platforms[target.platform].restore(
+                        target, touched.before, lambda _: None, touched.new
+                    )
             detail = touched.before.marker
         except LiftlockError as error:
             outcome, detail = Outcome.FAILED, error.message

@@ -16,6 +16,7 @@ import anyio
 import httpx2
 
 from liftlock import __version__
+from liftlock.changes import may_begin
 from liftlock.errors import AnswerLost, BadAnswer, Unreachable, VendorError
 from liftlock.http.addresses import is_loopback, origin_of, refuse_unsafe
 from liftlock.http.answers import Answer, Download, vendor_name
@@ -68,7 +69,8 @@ class Http:
 
     Repeats what is safe to repeat, waits visibly where the vendor asks for it, never sends a
     credential to another origin, and never lets a secret into an error. Every attempt has a time
-    limit. Must be closed with `aclose`.
+    limit, and one that may change something asks for leave first (see `changes`). Must be closed
+    with `aclose`.
     """
 
     def __init__(
@@ -223,6 +225,8 @@ class Http:
         waited = 0.0
         while True:
             waited += await self._waits.turn(call.method, call.url)
+            if call.method not in _SAFE:
+                await may_begin(call.timeout_s)
             try:
                 answer, response = await self._attempt(call, keep_open)
             except (httpx2.TransportError, OSError) as error:

@@ -128,18 +128,29 @@ class NumberedLeases:
             newest = await _newest(self._keeper, environment, look)
             if newest is not None and newest.is_held(look.now):
                 raise busy(newest.holding(environment, look.highest))
+            left_for_s = newest.left_for_s(look.now) if newest is not None else None
             if newest is not None and newest.record.journal:
                 sent = self._boottime()
                 written = await self._keeper.write(replace(record, journal=newest.record.journal))
             number = look.highest + 1
+            seen = self._boottime()
             if not await self._keeper.create(environment, number, written):
                 continue
             if self._boottime() - looked > FRESH_S:
+                seen = self._boottime()
                 again = await self._keeper.look(environment)
                 if again.highest != number:
                     continue  # ours is an old one, and says nothing to anybody
             return HeldLease(
-                self._keeper, self._boottime, environment, number, written, sent + self._ttl_s, look.outdated
+                self._keeper,
+                self._boottime,
+                environment,
+                number,
+                written,
+                sent + self._ttl_s,
+                seen,
+                look.outdated,
+                None if left_for_s is None else looked - left_for_s,
             )
         raise contended(environment)
 
@@ -193,8 +204,12 @@ class HeldLease:
         number: int,
         written: Written,
         ends: float,
+        seen: float,
         outdated: Sequence[int],
+        left_at: float | None,
     ) -> None:
+        """`ends`, `seen` and `left_at` by `boottime`: until when it lasts, when it was seen to be ours,
+        and since when it had been nobody's, where its last holder did not give it back."""
         self._keeper = keeper
         self._boottime = boottime
         self._environment = environment
@@ -202,7 +217,9 @@ class HeldLease:
         self._written = written
         self._since = written.at
         self._ends = ends
+        self._seen = seen
         self._outdated = outdated
+        self._left_at = left_at
         self._over: LeaseLost | None = None
         self._freed = False
         self._turn = anyio.Lock()  # a renewal goes on beside what the run journals
@@ -219,6 +236,23 @@ class HeldLease:
         if self._over is not None:
             return 0.0
         return max(self._ends - self._boottime(), 0.0)
+
+    def seen_s(self) -> float:
+        return max(self._boottime() - self._seen, 0.0)
+
+    def vacant_s(self) -> float | None:
+        return None if self._left_at is None else self._boottime() - self._left_at
+
+    async def look(self) -> None:
+        async with self._turn:
+            self._refuse_if_over()
+            sent = self._boottime()
+            look = await self._keeper.look(self._environment)
+            if look.highest > self._number:
+                raise await self._loss(look)
+            if look.highest < self._number:  # removed, or listed late: whether it is there, moving it tells
+                await self._renew(self._written.record.journal)
+            self._seen = sent
 
     async def renew(self) -> None:
         async with self._turn:
@@ -249,12 +283,15 @@ class HeldLease:
             return error  # a task group would wrap it
         return None
 
-    async def _renew(self, journal: tuple[Mapping[str, Any], ...]) -> None:
-        """Say anew that it is ours, with this journal, and look whether it still is."""
+    def _refuse_if_over(self) -> None:
         if self._freed or self._ends == -float("inf"):
             raise LeaseLost(f"The lease on {self._environment} was given back.")
         if self._over is not None:
             raise self._over
+
+    async def _renew(self, journal: tuple[Mapping[str, Any], ...]) -> None:
+        """Say anew that it is ours, with this journal, and look whether it still is."""
+        self._refuse_if_over()
         record = replace(self._written.record, journal=journal, since=self._since)
         if not self.lasts_s():
             await self._take_again(record)
@@ -273,7 +310,7 @@ class HeldLease:
         if not self.lasts_s():  # it took so long that somebody may have judged it as run out
             await self._take_again(record)
             return
-        self._written, self._ends = written, sent + record.ttl_s
+        self._written, self._ends, self._seen = written, sent + record.ttl_s, sent
         self._outdated = look.outdated
 
     async def _take_again(self, record: Record) -> None:
@@ -290,7 +327,7 @@ class HeldLease:
             look = await self._keeper.look(self._environment)
             if look.highest != number:
                 raise await self._loss(look)
-        self._written, self._ends = written, sent + record.ttl_s
+        self._written, self._ends, self._seen = written, sent + record.ttl_s, sent
         self._outdated = look.outdated
 
     async def _loss(self, look: Look) -> LeaseLost:

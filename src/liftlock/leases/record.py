@@ -88,6 +88,17 @@ class Written:
         until = self.at + timedelta(seconds=self.record.ttl_s + MARGIN_S)
         return self.record.standing is Standing.HELD and now <= until
 
+    def left_for_s(self, now: datetime) -> float | None:
+        """For how long a lease that nobody gave back has been nobody's at `now`; None for one that was given back."""
+        if self.record.standing is Standing.FREE:
+            return None
+        if self.is_gone:
+            return 0.0  # nobody knows since when
+        over = self.at
+        if self.record.standing is Standing.HELD:
+            over += timedelta(seconds=self.record.ttl_s)
+        return max((now - over).total_seconds(), 0.0)
+
     def holding(self, environment: str, number: int) -> Holding:
         return Holding(
             environment=environment,

@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from liftlock.changes import may_begin
 from liftlock.errors import Conflict, NotFound, NotHealthy, ReleaseFailed, UsageError
 from liftlock.model import (
     App,
@@ -127,6 +128,7 @@ class Command:
             return Switch(release.short_commit, changed=False)
         if before.exit_code != WORK_TO_DO:
             raise self._failed(target, release, "status", before, "Nothing was applied.")
+        await may_begin(0.0)  # its status may have taken long
         key = (target.environment, target.app)
         self._released[key] = release
         self._undone.discard(key)
@@ -172,6 +174,7 @@ class Command:
             return
         if not target.options.get("undo"):
             raise self._cannot_undo(target, "it has no undo command")
+        await may_begin(0.0)
         progress("undo runs")
         outcome = await self._run(target, released, "undo")
         if outcome.exit_code != 0:

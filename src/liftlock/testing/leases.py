@@ -174,6 +174,46 @@ class LeasesContract:
         assert after.holding.token == 3
         assert list(after.journal) == [{"promotion": "17"}]
 
+    async def test_a_look_tells_whether_it_is_still_ours(self, world: LeasesWorld) -> None:
+        machine = Machine()
+        lease = await world.leases("anna", machine).take("staging", "a promotion")
+        assert lease.seen_s() < 2
+        machine.passed_s += 100  # suspended
+        assert lease.seen_s() >= 100
+        await lease.look()
+        assert lease.seen_s() < 2
+        await world.leases("carla").break_("staging", "it seems to hang")
+        with pytest.raises(LeaseLost, match="broken by carla"):
+            await lease.look()
+        with pytest.raises(LeaseLost, match="broken by carla"):
+            await lease.look()
+
+    async def test_one_that_was_given_back_is_not_looked_at(self, world: LeasesWorld) -> None:
+        lease = await world.leases("anna").take("staging", "a promotion")
+        await lease.free()
+        with pytest.raises(LeaseLost, match="was given back"):
+            await lease.look()
+
+    async def test_a_holder_learns_how_long_it_had_been_nobodys(self, world: LeasesWorld) -> None:
+        """What the last holder had begun may arrive yet, unless it gave its lease back."""
+        first = await world.leases("anna").take("staging", "a promotion")
+        assert first.vacant_s() is None
+        await first.free()
+        assert (await world.leases("ben").take("staging", "a promotion")).vacant_s() is None
+        await world.leases("carla").break_("staging", "it was killed")
+        machine = Machine()
+        world.let_pass(3)
+        after = await world.leases("dan", machine).take("staging", "a resume")
+        vacant_s = after.vacant_s()
+        assert vacant_s is not None
+        assert 2 <= vacant_s <= 5
+        machine.passed_s += 10
+        assert after.vacant_s() == pytest.approx(vacant_s + 10, abs=1)
+        run_out(world)
+        vacant_s = (await world.leases("eve").take("staging", "a resume")).vacant_s()
+        assert vacant_s is not None
+        assert vacant_s >= 30
+
     async def test_a_lease_that_nobody_holds_cannot_be_broken(self, world: LeasesWorld) -> None:
         leases = world.leases()
         with pytest.raises(LiftlockError, match="Nobody holds staging") as refused:

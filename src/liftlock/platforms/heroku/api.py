@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from liftlock.errors import BadAnswer, NotFound, VendorError
+from liftlock.errors import BadAnswer, LiftlockError, NotFound
 from liftlock.http import Answer, Http, field, optional
 from liftlock.http.answers import wrong_field
 from liftlock.model import ImageId
@@ -157,7 +157,7 @@ class HerokuApp:
             )
             lines = await self.text(field(answer.object(), "logplex_url", str), _LOG_LINES_READ)
             return [line for line in lines if _ROUTER not in line][-most:] or lines[-1:]
-        except VendorError as error:
+        except LiftlockError as error:
             return [f"(the log could not be read: {error.message})"]
 
     async def text(self, url: str, most: int) -> list[str]:
