@@ -45,9 +45,12 @@ class KilledRun(Run):
 
     kill_at: str = ""
     after: bool = False
+    late_s: float = 0.0
+    """How long the steps beside it go on before it is killed."""
 
     async def _act(self, step: Step, progress: Progress) -> str:
         if step.id == self.kill_at and not self.after:
+            await anyio.sleep(self.late_s)
             raise Killed
         done = await super()._act(step, progress)
         if step.id == self.kill_at:
@@ -62,7 +65,7 @@ class World:
     def __post_init__(self) -> None:
         apps = [app_of("SSO", backup=True), app_of("ODB", ["SSO"], backup=True), app_of("Explore", ["ODB"])]
         self.project = project_of(*apps)
-        self.platform = FakePlatform()
+        self.platform = FakePlatform(takes_s={"stage": 1.0})  # the intent is written meanwhile
         self.ledger = Memory(FakeClock())
         self.lease = FakeLease()
         for number, app in enumerate(apps):
@@ -80,7 +83,7 @@ class World:
             leases=MemoryLeases(FakeClock()),
         )
 
-    async def promote_killed(self, step: str, *, after: bool) -> None:
+    async def promote_killed(self, step: str, *, after: bool, late_s: float = 0.0) -> None:
         plan = await plan_promotion(self.project, self.adapters, "dev", "staging")
         run = KilledRun(
             self.project,
@@ -91,7 +94,7 @@ class World:
             emit=lambda _: None,
             stop=StopRequest(),
         )
-        run.kill_at, run.after = step, after
+        run.kill_at, run.after, run.late_s = step, after, late_s
         try:
             await run.run()
         except BaseExceptionGroup as group:
@@ -299,7 +302,7 @@ def test_records_that_others_deployed_over_keep_a_resume_from_undoing() -> None:
 
     async def main() -> None:
         world = World()
-        await world.promote_killed("record:ODB", after=False)
+        await world.promote_killed("record:ODB", after=False, late_s=1.0)
         intent = await world.intent()
         assert intent is not None
         recorded = await world.ledger.deployments("staging", "SSO", 1)

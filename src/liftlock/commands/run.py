@@ -25,7 +25,7 @@ FREE_S = 20.0
 """How long giving a lease back may take before it is left to run out by itself."""
 FIRST_LOOK_S, LONGEST_LOOK_S = 1.0, 15.0
 """How often a lease that is waited for is looked at."""
-QUIET_S = 5.0
+QUIET_S = 6.0
 """How long nothing is begun after a holder that did not give its lease back: what it had begun may
 arrive yet, a holder that lives looks at its lease every `guard.SEEN_S`, and GitHub may list a record late."""
 

@@ -18,7 +18,7 @@ CALL_S = 30.0
 """The longest that one request of a change may take; a repeat is another one."""
 MARGIN_S = 15.0
 """What must be left of the lease when such a request ends; clocks differ and answers travel."""
-SEEN_S = 2.0
+SEEN_S = 3.0
 """How long ago the lease may have been seen to be ours when a change begins."""
 UNSEEN_S = 45.0
 """The same while whoever keeps the leases does not answer: a change waits rather than begin later than that."""
@@ -46,11 +46,6 @@ class Guard:
     @property
     def token(self) -> int:
         return self._lease.holding.token
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether somebody else decides about the environment by now."""
-        return self._lost is not None
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
@@ -113,6 +108,15 @@ class Guard:
     @property
     def _environment(self) -> str:
         return self._lease.holding.environment
+
+    async def before_closing(self) -> None:
+        """Return if the promotion's own record is ours to be closed. Raises `LeaseLost`.
+
+        Whoever took the lease from us may be finishing the promotion, and says how it ended. One
+        that we gave back is another matter: then all was recorded before.
+        """
+        if not self._freed:
+            await self.before_change()
 
     def after_change(self) -> None:
         """Have the lease looked at again soon, without waiting for it."""

@@ -44,17 +44,18 @@ async def undo_intent(
     async with all_at_once() as tasks:
         tasks.start_soon(guard.keep)
         standing = await _restore(project, intent, way_back)
+        all_old = all(s is Standing.OLD for s in standing.values())
+        ending = Ending.FAILED if all_old else Ending.MIXED
+        why = "undone by resume" if all_old else f"{ending}: undo by resume"
+        try:
+            state = State.FAILURE if all_old else State.ERROR
+            await guard.before_closing()
+            await adapters.ledger.close_intent(intent, state, why)
+            stands_open = False
+        except LiftlockError as error:
+            stands_open = True
+            way_back.note(f"The promotion's own record was not closed: {error.message}")
         tasks.cancel_scope.cancel()
-    all_old = all(s is Standing.OLD for s in standing.values())
-    ending = Ending.FAILED if all_old else Ending.MIXED
-    why = "undone by resume" if all_old else f"{ending}: undo by resume"
-    try:
-        state = State.FAILURE if all_old else State.ERROR
-        await adapters.ledger.close_intent(intent, state, why)
-        stands_open = False
-    except LiftlockError as error:
-        stands_open = True
-        way_back.note(f"The promotion's own record was not closed: {error.message}")
     words = in_words(ending, None, "It had been interrupted, and was undone.")
     elapsed_s = anyio.current_time() - started
     message = announcement(project, intent, words, elapsed_s, (), backups, way_back.notes)

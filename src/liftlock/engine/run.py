@@ -452,6 +452,7 @@ class Run:
         if ending is Ending.MIXED:
             text = f"{ending}: {json.dumps(standing)}"
         try:
+            await self._guard.before_closing()
             await self._close(state, text)
         except LiftlockError as error:
             self._way_back.note(f"The promotion's own record was not closed: {error.message}")
