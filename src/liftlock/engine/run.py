@@ -250,7 +250,9 @@ class Run:
     async def _release(self, app: str, progress: Progress) -> str:
         promotion = self._intent.id if self._intent else ""
         async with self._guard.changing():
-            switch = await self._platform(app).release(self._target(app), self._staged[app], progress, promotion)
+            switch = await self._platform(app).release(
+                self._target(app), self._staged[app], progress, promotion
+            )
         self._switches[app] = switch
         self._guard.after_change()
         return switch.marker if switch.changed else f"{switch.marker} ran already"
