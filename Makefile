@@ -14,7 +14,7 @@ PYTEST ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs site links bench simulate requirements clean clients installed wheel
+.PHONY: help demo test adapter check format docs site links bench simulate requirements clean clients installed wheel
 
 ## List the targets
 help:
@@ -30,6 +30,14 @@ test: $(VENV)/.dev $(VENV)/.project installed
 	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock \
 	LIFTLOCK_PROGRAM_BARE=$(CURDIR)/$(INSTALLED)/bare/bin/liftlock \
 	$(BIN)/python -m pytest $(PYTEST)
+
+## Build the example of an adapter, install it beside the project's wheel, and hold it to the contract tests
+adapter: wheel $(INSTALLED)/adapter/.requirements
+	@rm -rf build/adapter && mkdir -p build/adapter
+	@$(BIN)/python -m build --no-isolation --wheel --outdir build/adapter examples/adapter >build/adapter/log 2>&1 || { cat build/adapter/log >&2; exit 1; }
+	@$(PIP) --python $(INSTALLED)/adapter/bin/python install -qq --no-deps --force-reinstall build/dist/*.whl build/adapter/*.whl
+	@$(PIP) --python $(INSTALLED)/adapter/bin/python install -qq --no-index "$$(echo build/adapter/*.whl)[test]"
+	cd examples/adapter && $(CURDIR)/$(INSTALLED)/adapter/bin/python -m pytest -p no:cacheprovider
 
 ## Install the vendors' own clients for the tests marked `clients` (they skip without): wants npm
 clients:
@@ -88,6 +96,7 @@ requirements: $(VENV)/.dev
 	$(COMPILE) -c requirements/dev.txt --extra firebase --extra push -o requirements/action.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
+	$(COMPILE) -c requirements/dev.txt --extra testing -o requirements/adapter.txt pyproject.toml requirements/adapter.in
 
 COMPILE := $(BIN)/pip-compile --quiet --no-strip-extras --generate-hashes --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
@@ -130,7 +139,8 @@ installed: wheel $(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements
 
 $(INSTALLED)/bare/.requirements: requirements/base.txt
 $(INSTALLED)/full/.requirements: requirements/full.txt
-$(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements: | $(VENV)/.dev
+$(INSTALLED)/adapter/.requirements: requirements/adapter.txt
+$(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements $(INSTALLED)/adapter/.requirements: | $(VENV)/.dev
 	@rm -rf $(@D)
 	$(BIN)/python -m venv --without-pip $(@D)
 	$(PIP) --python $(@D)/bin/python install -qq --require-hashes -r $(firstword $^)

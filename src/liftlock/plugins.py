@@ -8,19 +8,24 @@ with a `Context`, when a project uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from liftlock.errors import BadAnswer, LiftlockError, UsageError
 from liftlock.http import Http, safe_address
 from liftlock.http.answers import vendor_name
-from liftlock.model import Project
+from liftlock.model import Project, Target
+from liftlock.naming import nearest
 from liftlock.ports import Clock, Images, SourceCode
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 T = TypeVar("T", covariant=True)
+Options = TypeVar("Options", bound="BaseModel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,36 @@ class Plugin(Generic[T]):
 
     name: str
     build: Callable[[Context], T]
+
+
+def options_of(target: Target, model: type[Options]) -> Options:
+    """A target's options as a pydantic model of the platform's own. Raises `UsageError` with every mistake."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(dict(target.options))
+    except ValidationError as error:
+        known = list(model.model_fields)
+        mistakes = [
+            _mistake(detail, known) for detail in error.errors(include_url=False, include_input=False)
+        ]
+        raise UsageError(
+            f"The options of {target.app} do not fit the platform {target.platform}:"
+            + "".join(f"\n    {mistake}" for mistake in mistakes),
+            hint=f"Mend `options` in [apps.{target.app}].",
+        ) from error
+
+
+def _mistake(detail: Any, known: Sequence[str]) -> str:
+    key = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "missing":
+        return f"{key} is missing."
+    if detail["type"] == "extra_forbidden":
+        near = nearest(key, known)
+        return f"there is no {key}. " + (
+            f"Did you mean {near}?" if near else f"There are {', '.join(known)}."
+        )
+    return f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}."
 
 
 def has(kind: str, name: str) -> bool:

@@ -88,7 +88,10 @@ PUBLICATION = Publication()
 
 
 class Platform(Protocol):
-    """A place where apps run: containers, sites or commands, all by the same verbs."""
+    """A place where apps run: containers, sites or commands, all by the same verbs.
+
+    An adapter that inherits from it need not write `pin` and `build`.
+    """
 
     name: str
     """The key that names it in `[apps.X]`, and the entry point's name."""
@@ -119,7 +122,7 @@ class Platform(Protocol):
         A release that is pinned already is returned as it is, with its content filled in where
         that takes a look (a site version's).
         """
-        ...
+        return release
 
     async def stage(
         self, target: Target, located: Located, source: Target | None, progress: Progress
@@ -177,7 +180,7 @@ class Platform(Protocol):
 
     async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
         """Build the images of `app` on this machine, by process type; empty where there are none."""
-        ...
+        return {}
 
 
 @runtime_checkable

@@ -77,7 +77,7 @@ def test_configurations_that_are_shown_load(page: Path) -> None:
     for block in blocks(page):
         if block.kind == "toml":
             text = re.sub(
-                r"^(\[apps\.(\w+)\]\n)(?!(?:.+\n)*(?:heroku|firebase|command) =)",
+                r"^(\[apps\.(\w+)\]\n)(?!(?:.+\n)*(?:heroku|firebase|command|supervisor) =)",
                 r'\1heroku = "\2-{env}"\nprocesses.web = { image = "one" }\n',
                 block.text,
                 flags=re.MULTILINE,
@@ -88,7 +88,7 @@ def test_configurations_that_are_shown_load(page: Path) -> None:
                     text += "\n" + "".join(one for one in apps if one.splitlines()[0] not in text)
                 elif f"[{section}" not in text:
                     text = f"{frame}\n{text}"
-            parse(text, ROOT / "liftlock.toml", {})
+            parse(text, ROOT / "liftlock.toml", {}, ["supervisor"])  # which an example adds
 
 
 @each_page
