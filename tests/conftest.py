@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgresql import empty_database, ledger_database, server  # noqa: F401 - fixtures
+
 PROGRAM = "LIFTLOCK_PROGRAM"
 PROGRAM_BARE = "LIFTLOCK_PROGRAM_BARE"
 

@@ -168,12 +168,6 @@ async def test_every_connection_is_closed_even_when_cancelled(tmp_path: Path) ->
     assert closed == [True]
 
 
-async def test_a_postgresql_ledger_comes_with_another_release() -> None:
-    with pytest.raises(UsageError, match="comes with another release"):
-        async with open_project(a_project("command", ledger="postgresql://db/x"), environ={}):
-            pass
-
-
 def test_an_unknown_adapter_is_named_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         load("platforms", "swarm")
@@ -277,6 +271,7 @@ def test_what_an_adapter_is_given_is_what_the_contract_says() -> None:
         "secret",
         "plain_http",
         "acting_for",
+        "shared",
     ]
 
 

@@ -9,9 +9,9 @@ with a `Context`, when a project uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 from liftlock.errors import BadAnswer, LiftlockError, UsageError
@@ -26,6 +26,29 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", covariant=True)
 Options = TypeVar("Options", bound="BaseModel")
+C = TypeVar("C", bound="Closable")
+
+
+class Closable(Protocol):
+    """What has to be let go of when its project is left."""
+
+    async def aclose(self) -> None: ...
+
+
+class Shared:
+    """What several adapters of one project use, a database's sessions, say: made once, closed with the project."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Closable] = {}
+
+    def get(self, key: str, make: Callable[[], C]) -> C:
+        """The one of that key; `make` makes it for whoever asks first."""
+        return cast("C", self._made.setdefault(key, self._made.get(key) or make()))
+
+    async def aclose(self) -> None:
+        """Close all of it, the last one first."""
+        for made in reversed(self._made.values()):
+            await made.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +74,7 @@ class Context:
     """(vendor, base) -> a client without credentials: health checks, webhooks."""
     acting_for: str = ""
     """See `ports.Adapters.acting_for`: a ledger that authenticates nobody itself records this account."""
+    shared: Shared = field(default_factory=Shared)
 
     def http_at(self, vendor: str, url: str) -> Http:
         """A client without credentials for the host of an address that a vendor named.

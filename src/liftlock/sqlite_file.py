@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,12 @@ import anyio
 
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project
+from liftlock.sql_store import Dialect, Statement
 
 T = TypeVar("T")
 
+SQLITE = Dialect(schema="", now=":now", account=":account", hints=True)
+"""The indexes are named: without statistics SQLite takes a wider one, and reads more with every record."""
 BUSY_S = 20.0
 """How long to wait for other processes' writes before giving up."""
 FIRST_WAIT_S = 0.002
@@ -75,6 +78,43 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         """,
         "CREATE INDEX approvals_of_plan ON approvals (project, environment, plan, id)",
     ),
+    # What `ledger copy` brings: where it came from, and records that no promotion of ours made.
+    (
+        "ALTER TABLE intents ADD COLUMN url TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE intents ADD COLUMN origin TEXT NOT NULL DEFAULT ''",
+        "CREATE UNIQUE INDEX intents_by_origin ON intents (project, origin) WHERE origin <> ''",
+        "ALTER TABLE approvals ADD COLUMN origin TEXT NOT NULL DEFAULT ''",
+        "CREATE UNIQUE INDEX approvals_by_origin ON approvals (project, origin) WHERE origin <> ''",
+        "ALTER TABLE deployments RENAME TO earlier_deployments",
+        "DROP INDEX deployments_of_app",
+        "DROP INDEX deployments_that_count",
+        """
+        CREATE TABLE deployments (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, app TEXT NOT NULL,
+            environment TEXT NOT NULL, sha TEXT NOT NULL, payload TEXT NOT NULL,
+            promotion TEXT NOT NULL, creator TEXT NOT NULL, created_at TEXT NOT NULL, state TEXT,
+            reached_success INTEGER NOT NULL DEFAULT 0, url TEXT NOT NULL DEFAULT '',
+            origin TEXT NOT NULL DEFAULT ''
+        )
+        """,
+        """
+        INSERT INTO deployments (id, project, app, environment, sha, payload, promotion, creator,
+            created_at, state, reached_success)
+        SELECT id, project, app, environment, sha, payload, promotion, creator, created_at, state,
+            reached_success FROM earlier_deployments
+        """,
+        "DROP TABLE earlier_deployments",
+        """
+        CREATE UNIQUE INDEX deployments_of_promotion ON deployments (project, promotion, app)
+        WHERE promotion <> ''
+        """,
+        "CREATE UNIQUE INDEX deployments_by_origin ON deployments (project, origin) WHERE origin <> ''",
+        "CREATE INDEX deployments_of_app ON deployments (project, environment, app, id)",
+        """
+        CREATE INDEX deployments_that_count ON deployments (project, environment, app, id)
+        WHERE reached_success OR state IS NULL
+        """,
+    ),
 )
 """What takes a file from each version of its layout to the next; `user_version` counts them.
 
@@ -83,12 +123,18 @@ Only ever add to it: files of every earlier version are in use.
 
 
 class SqliteFile:
-    """One file, shared by any number of processes of one machine."""
+    """`sql_store.Store` in one file, shared by any number of processes of one machine."""
+
+    dialect = SQLITE
 
     def __init__(self, path: Path) -> None:
         """It is opened, and made when it is absent, at the first call."""
         self.path = path
         self.connection: sqlite3.Connection | None = None
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -96,13 +142,24 @@ class SqliteFile:
             self.connection.close()
             self.connection = None
 
-    async def rows(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+    async def rows(self, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> list[sqlite3.Row]:
         """The rows of a query."""
 
         def query(db: sqlite3.Connection) -> list[sqlite3.Row]:
             return db.execute(sql, values).fetchall()
 
         return await self._when_free(query)
+
+    async def change(self, *statements: Statement, durable: bool = True) -> list[sqlite3.Row]:
+        """All of the statements or none of them; the last one's rows. `durable` waits for the disk."""
+
+        def work(db: sqlite3.Connection) -> list[sqlite3.Row]:
+            rows: list[sqlite3.Row] = []
+            for sql, values in statements:
+                rows = db.execute(sql, values).fetchall()
+            return rows
+
+        return await self.write(work, durable=durable)
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
         """What `work` gives, done as one change or not at all; `durable` waits for the disk."""
@@ -193,19 +250,6 @@ def _immediate(db: sqlite3.Connection) -> Iterator[None]:
 
 def _is_busy(error: Exception) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-
-
-@contextmanager
-def row_read(path: Path, what: str) -> Iterator[None]:
-    """Say where a row stands that holds what liftlock never writes. Raises `LiftlockError` for it."""
-    try:
-        yield
-    except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise LiftlockError(
-            f"{what} in {path} cannot be read: {error}.",
-            hint="Something other than liftlock changed it. Nothing was changed now: mend that row, or restore"
-            " the file from a copy.",
-        ) from error
 
 
 def user_name() -> str:

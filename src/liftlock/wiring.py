@@ -25,7 +25,7 @@ from liftlock.http import Http, Pace, safe_address
 from liftlock.http.addresses import is_loopback
 from liftlock.http.client import CONCURRENCY
 from liftlock.model import Project
-from liftlock.plugins import Context, has, load
+from liftlock.plugins import Context, Shared, has, load
 from liftlock.ports import (
     Adapters,
     Clock,
@@ -131,8 +131,8 @@ async def scratch_database(into: str = "", environ: Mapping[str, str] = os.envir
     `into` is "env:NAME", "keyring:NAME" or an address, which must not hold a password: everybody on
     the machine can read the arguments of its processes. Raises `UsageError`.
     """
-    from liftlock.databases.pg_address import read_address
     from liftlock.databases.scratch import open_scratch
+    from liftlock.postgresql.address import read_address
 
     address = None
     if into.startswith(("env:", "keyring:")):
@@ -249,6 +249,14 @@ def check_endpoints(project: Project) -> None:
         )
     if near:
         _check_registries(project)
+    if near and project.ledger.startswith("postgresql:"):
+        from liftlock.postgresql.database import address_of, is_remote
+
+        if is_remote(ledger := address_of(project)):
+            raise UsageError(
+                f"What runs in a sandbox would be recorded in a ledger of another machine, {ledger.server}.",
+                hint='Use a ledger on this machine: ledger = "sqlite:///liftlock.db", or a database on loopback.',
+            )
     targets = {key: address for key, address in far.items() if key != "github"}
     foreign = sorted({app.platform for app in project.apps.values()} - ENDPOINTS_OF.keys())
     if project.ledger.startswith("sqlite:") and (targets or foreign) and not project.single_machine:
@@ -319,6 +327,7 @@ def _context(
         secret=clients.credentials.secret,
         plain_http=clients.plain_http,
         acting_for=acting_for,
+        shared=clients.shared,
     )
 
 
@@ -358,13 +367,7 @@ def _adapters(
 
 def _ledger_name(ledger: str) -> str:
     """The entry point's name: the address's scheme, without a driver ("sqlite" of "sqlite:///…")."""
-    name = ledger.partition(":")[0].partition("+")[0]
-    if name in {"postgresql", "postgres"} and not has("ledgers", name):
-        raise UsageError(
-            "A PostgreSQL ledger comes with another release.",
-            hint='Use ledger = "github" or ledger = "sqlite:///liftlock.db".',
-        )
-    return name
+    return ledger.partition(":")[0].partition("+")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +412,7 @@ class _Clients:
     on_wait: WaitNotice | None
     transport: httpx2.AsyncBaseTransport | None
     concurrency: int = CONCURRENCY
+    shared: Shared = field(default_factory=Shared)
     _by_key: dict[tuple[str, str], Http] = field(default_factory=dict)
     _distribution: Distribution | None = None
 
@@ -444,6 +448,7 @@ class _Clients:
     async def aclose(self) -> None:
         for client in self._by_key.values():
             await client.aclose()
+        await self.shared.aclose()
 
     def _registry(self, host: str) -> Registry:
         from liftlock.registry.connection import Registry

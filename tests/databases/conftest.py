@@ -1,20 +1,16 @@
-"""A real PostgreSQL server for the tests of this folder: the embedded one, on a socket of its own."""
+"""Databases with something in them, on the tests' own PostgreSQL server."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import count
 
-import anyio
-import anyio.from_thread
 import pytest
 
-from liftlock.databases.pg_address import Address
 from liftlock.databases.pg_programs import Programs
-from liftlock.databases.scratch import embedded_server
+from liftlock.postgresql.address import Address
 
 PASSWORD = "hunter2:\\ä"
 SCHEMA = """
@@ -28,22 +24,6 @@ CREATE VIEW lifted AS SELECT DISTINCT b.name FROM boats b JOIN locks.lifts l ON 
 CREATE FUNCTION boats_afloat() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM public.boats';
 """
 ROWS = {"public.boats": 500, "locks.lifts": 100}
-
-
-@contextmanager
-def _served() -> Iterator[Address]:
-    """The server, in an event loop of its own thread: it outlives the tests' loops."""
-    with (
-        anyio.from_thread.start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(embedded_server(os.environ)) as address,
-    ):
-        yield address
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Address]:
-    with _served() as address:
-        yield address
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from liftlock.credentials import Credentials
-from liftlock.databases.pg_address import Address
 from liftlock.databases.postgres import PlainPostgres
 from liftlock.model import App
 from liftlock.plugins import Context
+from liftlock.postgresql.address import Address
 from tests.doubles import app_of, project_of
 from tests.platforms.world import context_of
 

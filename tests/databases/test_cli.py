@@ -13,9 +13,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from liftlock.databases.pg_address import Address, read_address
 from liftlock.databases.pg_programs import Programs
 from liftlock.demo.sandbox_process import Sandbox, environment, start_sandbox
+from liftlock.postgresql.address import Address, read_address
 from tests.databases.conftest import PASSWORD, ROWS, SCHEMA
 from tests.databases.plain import url_of
 

@@ -15,12 +15,12 @@ from urllib.parse import quote
 import anyio
 import pytest
 
-from liftlock.databases.pg_address import Address, read_address, variables
 from liftlock.databases.pg_programs import Programs
 from liftlock.databases.postgres import PlainPostgres
 from liftlock.databases.scratch import open_scratch
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
 from liftlock.model import Backup, Database
+from liftlock.postgresql.address import Address, read_address, variables
 from tests.databases.conftest import PASSWORD, ROWS
 from tests.databases.plain import plain_app, service
 

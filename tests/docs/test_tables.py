@@ -11,7 +11,6 @@ from typing import get_args
 
 from liftlock import programs
 from liftlock.config.endpoints import ENDPOINTS
-from liftlock.databases import pg_address
 from liftlock.engine import events
 from liftlock.engine.documents import result_document
 from liftlock.engine.outcome import Ending, Result
@@ -20,6 +19,7 @@ from liftlock.model import Database, Kind
 from liftlock.planning.document import plan_document
 from liftlock.planning.make import make_plan
 from liftlock.planning.plan import Action, Plan, StepKind
+from liftlock.postgresql import address as pg_address
 from liftlock.sandbox.cloud import Settings
 from liftlock.sandbox.faults import ACTIONS
 from tests.docs.pages import ROOT, code, prose, rows

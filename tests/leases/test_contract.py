@@ -11,14 +11,22 @@ from liftlock.errors import Busy
 from liftlock.leases.numbered import FRESH_S, KEPT, NumberedLeases
 from liftlock.ports import Lease
 from liftlock.testing import LeasesContract
-from tests.leases.worlds import TTL_S, Machine, World, github_world, memory_world, sqlite_world
+from tests.leases.worlds import (
+    TTL_S,
+    Machine,
+    World,
+    github_world,
+    memory_world,
+    postgresql_world,
+    sqlite_world,
+)
 from tests.loops import BothLoops
 
 pytestmark = pytest.mark.promise("P3")
 
 
 class TestLeases(BothLoops, LeasesContract):
-    @pytest.fixture(params=["memory", "sqlite", "github"])
+    @pytest.fixture(params=["memory", "sqlite", "postgresql", "github"])
     async def world(self, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
         if request.param == "memory":
             async with memory_world() as made:
@@ -26,6 +34,11 @@ class TestLeases(BothLoops, LeasesContract):
         elif request.param == "sqlite":
             async with sqlite_world(tmp_path) as other:
                 yield other
+        elif request.param == "postgresql":
+            if request.getfixturevalue("anyio_backend") != "asyncio":
+                pytest.skip("psycopg speaks asyncio alone")
+            async with postgresql_world(request.getfixturevalue("ledger_database")) as served:
+                yield served
         else:
             async with github_world() as third:
                 yield third

@@ -23,7 +23,7 @@ from liftlock.sqlite_file import MIGRATIONS, SqliteFile
 from liftlock.wiring import SystemClock
 from tests.leases.worlds import sqlite_world
 from tests.ledgers.test_plugins import context
-from tests.ledgers.worlds import Ticking, new_intent
+from tests.ledgers.worlds import Ticking
 
 pytestmark = [pytest.mark.anyio, pytest.mark.promise("P3")]
 
@@ -191,11 +191,20 @@ async def test_a_file_from_before_leases_learns_of_them(
 ) -> None:
     with monkeypatch.context() as older:
         older.setattr("liftlock.sqlite_file.MIGRATIONS", MIGRATIONS[:1])
-        ledger = SqliteLedger(tmp_path / "liftlock.db", "observatory", Ticking())
-        await ledger.open_intent(new_intent())
-        ledger.close()
+        file = SqliteFile(tmp_path / "liftlock.db")
+        row = ("observatory", "key-1", "staging", "{}", "owner", "2026-11-01T12:00:00+00:00", "in_progress")
+        await file.write(
+            lambda db: db.execute(
+                "INSERT INTO intents (project, key, environment, payload, creator, created_at, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            ),
+            durable=True,
+        )
+        file.close()
     async with sqlite_world(tmp_path) as world:
         assert (await world.leases().take("staging", "a promotion")).holding.token == 1
+    ledger = SqliteLedger(tmp_path / "liftlock.db", "observatory", Ticking())
     assert len(await ledger.intents(None, 10)) == 1
     ledger.close()
 

@@ -8,17 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from liftlock.http import Http
 from liftlock.leases.github import GitHubKeeper
 from liftlock.leases.memory import MemoryKeeper
 from liftlock.leases.numbered import Keeper, NumberedLeases
+from liftlock.leases.postgresql import PostgresqlKeeper
 from liftlock.leases.record import MARGIN_S
 from liftlock.leases.sqlite import SqliteKeeper
+from liftlock.postgresql.address import Address
+from liftlock.postgresql.database import Database
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.sqlite_file import SqliteFile
 from liftlock.testing.clock import Machine as Machine
+from tests.postgresql import connected
 
 REPOSITORY = "example/services"
 BASE = "http://127.0.0.1:1"
@@ -145,3 +150,23 @@ async def sqlite_world(folder: Path) -> AsyncIterator[World]:
     yield World(keeper, let_pass)
     for file in files:
         file.close()
+
+
+@asynccontextmanager
+async def postgresql_world(address: Address) -> AsyncIterator[World]:
+    """A project of its own in a database. Its clock cannot be turned: what is written there grows older."""
+    project = f"observatory-{uuid4().hex}"
+    databases: list[Database] = []
+
+    def keeper(account: str, machine: Machine) -> Keeper:
+        databases.append(Database(address, {}))
+        return PostgresqlKeeper(databases[-1], project, account)
+
+    def let_pass(seconds: float) -> None:
+        older = "UPDATE liftlock.leases SET written_at = written_at - make_interval(secs => %s) WHERE project = %s"
+        with connected(address) as db:
+            db.execute(older, (seconds, project))
+
+    yield World(keeper, let_pass)
+    for database in databases:
+        await database.aclose()

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from liftlock.http import Http
 from liftlock.ledgers.github import GitHubLedger
 from liftlock.ledgers.github_deployments import Deployments
 from liftlock.ledgers.memory import Memory
+from liftlock.ledgers.postgresql import PostgresqlLedger
 from liftlock.ledgers.sqlite import SqliteLedger
 from liftlock.model import App, Environment, Project, RecordName, Target
 from liftlock.ports import Ledger
+from liftlock.postgresql.address import Address
+from liftlock.postgresql.database import Database
 from liftlock.sandbox import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.testing.samples import BACKUP as BACKUP
@@ -153,6 +157,21 @@ async def sqlite_world(folder: Path) -> AsyncIterator[World]:
     yield World(another(), project, another)
     for ledger in opened:
         ledger.close()
+
+
+@asynccontextmanager
+async def postgresql_world(address: Address, **changes: Any) -> AsyncIterator[World]:
+    """A project of its own in a database that others use as well."""
+    project = replace(observatory(), name=f"observatory-{uuid4().hex}")
+    opened: list[Database] = []
+
+    def another() -> Ledger:
+        opened.append(Database(address, {}))
+        return PostgresqlLedger(opened[-1], project.name, Ticking(), **changes)
+
+    yield World(another(), project, another)
+    for database in opened:
+        await database.aclose()
 
 
 @asynccontextmanager

@@ -27,6 +27,12 @@ lease = App(
     help_format="plaintext",
 )
 
+ledger = App(
+    name="ledger",
+    help="Bring a ledger in a database to this liftlock's layout.",
+    help_format="plaintext",
+)
+
 for module, names in {
     "completion": ("completion",),
     "init": ("init",),
@@ -51,6 +57,8 @@ for module, names in {
 app.command(lease)
 lease.command("liftlock.cli.lease:show", name="show", help_epilogue=epilogue("lease show"))
 lease.command("liftlock.cli.lease:break_", name="break", help_epilogue=epilogue("lease break"))
+app.command(ledger)
+ledger.command("liftlock.cli.ledger:migrate", name="migrate", help_epilogue=epilogue("ledger migrate"))
 
 
 def know(group: App) -> None:
@@ -101,8 +109,8 @@ def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
     commands = [word for word in arguments if not word.startswith("-")]
     if not commands:
         know(app)
-    elif commands == ["lease"]:
-        know(lease)
+    elif commands in (["lease"], ["ledger"]):
+        know(app[commands[0]])
     written = Output.documents
 
     def said(error: LiftlockError) -> None:

@@ -34,6 +34,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "lease break": ('liftlock lease break staging --reason "the laptop was lost"',),
     "lease show": ("liftlock lease show staging",),
+    "ledger migrate": ("liftlock ledger migrate",),
     "plan": ("liftlock plan dev staging", "liftlock plan staging production --out plan.json"),
     "promote": (
         "liftlock promote dev staging",

@@ -17,9 +17,9 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
-from liftlock.databases.pg_address import Address, variables
 from liftlock.errors import BackupFailed, LiftlockError, UsageError, ungrouped
 from liftlock.http import redact
+from liftlock.postgresql.address import Address, variables
 
 NEEDED = ("pg_dump", "pg_restore", "psql")
 _TOLD_LINES = 10

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import anyio
 
-from liftlock.databases.pg_address import Address
 from liftlock.databases.pg_programs import Programs
+from liftlock.postgresql.address import Address
 
 _BEGIN = b"\\set ON_ERROR_STOP on\nBEGIN;\n"
 _HEAD = 8192

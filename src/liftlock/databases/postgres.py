@@ -23,13 +23,13 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from liftlock.databases.pg_address import Address, read_address
 from liftlock.databases.pg_programs import ProgramFailed, Programs, as_backup_failure
 from liftlock.databases.pg_restoring import restore_archive
 from liftlock.errors import BackupFailed, LiftlockError
 from liftlock.model import Backup, Database, Target
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Content, Progress
+from liftlock.postgresql.address import Address, read_address
 from liftlock.probes import Finding, Probe
 from liftlock.wording import read_moment
 

@@ -20,10 +20,10 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from liftlock.databases.pg_address import Address, read_address
 from liftlock.databases.pg_programs import NoConnection, ProgramFailed, Programs, as_backup_failure, wheel
 from liftlock.databases.pg_restoring import restore_archive
 from liftlock.errors import LiftlockError, UsageError
+from liftlock.postgresql.address import Address, read_address
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 15.0

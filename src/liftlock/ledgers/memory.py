@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
+from liftlock.ledgers.current import judged
 from liftlock.model import Approval, Deployment, Intent, Recorded, State
 from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
 
@@ -167,14 +168,6 @@ class _MemoryRecords:
 
     async def open_intents(self) -> Sequence[Intent]:
         return [i for i in await self._ledger.intents(self._environment, 1 << 30) if i.is_open]
-
-
-def judged(newest_first: Sequence[Deployment]) -> Recorded:
-    """Which of an app's records is current, by the design's rule."""
-    for number, deployment in enumerate(newest_first):
-        if deployment.counts:
-            return Recorded(deployment, tuple(newest_first[:number]))
-    return Recorded(None, tuple(newest_first))
 
 
 def _newest_first(records: Sequence[Deployment]) -> list[Deployment]:
