@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -14,6 +14,7 @@ from liftlock.ports import Adapters
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
 from liftlock.web.reading import Reading
+from liftlock.web.work.orders import Work
 from tests.commands.world import World
 
 BASE = "http://127.0.0.1"
@@ -26,11 +27,16 @@ class Browser:
     client: httpx2.AsyncClient
     reading: Reading
     changes: Changes
+    work: Work
 
     async def get(self, path: str, status: int = 200) -> str:
         answer = await self.client.get(path)
         assert answer.status_code == status, answer.text
         return answer.text
+
+    async def post(self, path: str, fields: Mapping[str, str]) -> httpx2.Response:
+        """Send a form of the page itself."""
+        return await self.client.post(path, data=dict(fields), headers={"origin": BASE})
 
     async def text(self, path: str, status: int = 200) -> str:
         return words(await self.get(path, status))
@@ -50,11 +56,12 @@ async def served(
     """The dashboard of `world`; `adapters` may put others in the place of some."""
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Adapters]:
+    async def opened(account: str) -> AsyncIterator[Adapters]:
         yield adapters(world.adapters)
 
     app = create_app(world.project, opened)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
-            yield Browser(client, app.state.site.reading, app.state.site.changes)
+            site = app.state.site
+            yield Browser(client, site.reading, site.changes, site.work)

@@ -6,6 +6,7 @@ import errno
 import socket
 import webbrowser
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import FrameType
 
@@ -14,6 +15,7 @@ import uvicorn
 
 from liftlock.errors import UsageError
 from liftlock.model import Project
+from liftlock.ports import Adapters
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
 from liftlock.wiring import open_project
@@ -27,7 +29,11 @@ async def run(
 ) -> int:
     """Serve `project` until SIGINT or SIGTERM. Raises `UsageError` when the address cannot be listened on."""
     changes = Changes()
-    app = create_app(project, partial(open_project, project), changes=changes)
+
+    def opened(account: str) -> AbstractAsyncContextManager[Adapters]:
+        return open_project(project, acting_for=account)
+
+    app = create_app(project, opened, changes=changes)
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
 

@@ -9,6 +9,9 @@ from starlette.requests import Request
 from liftlock.model import Project
 from liftlock.web.live import Changes
 from liftlock.web.reading import Reading
+from liftlock.web.work.follow import Followers
+from liftlock.web.work.orders import Work
+from liftlock.web.work.perform import Open
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,10 @@ class Site:
     project: Project
     reading: Reading
     changes: Changes
+    work: Work
+    followers: Followers
+    open: Open
+    """Opens the project's adapters for a person's account."""
 
 
 def site_of(request: Request) -> Site:

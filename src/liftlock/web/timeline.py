@@ -95,6 +95,8 @@ class Timeline:
     elapsed_s: float | None = None
     standings: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     apps: tuple[str, ...] = ()
+    commits: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    """By app, the commit that it gets, where a plan told it."""
 
     @property
     def total_s(self) -> float:
@@ -181,12 +183,15 @@ class _Story:
         self.start: Mapping[str, Any] = {}
         self.is_going_back = False
         self.promotion = ""
+        self.commits: dict[str, str] = {}
 
     def hear(self, event: Mapping[str, Any]) -> None:
         at = read_moment(event.get("at"))
         match event.get("event"):
             case "plan":
                 self.steps = tuple(_planned_steps(event["plan"]))
+                apps = event["plan"]["apps"]
+                self.commits = {app: one["release"]["commit"] for app, one in apps.items() if one["release"]}
             case "run-started":
                 self.began, self.start = at, event
             case "step-started":
@@ -259,15 +264,16 @@ class _Story:
             elapsed_s=end.get("elapsed_s"),
             standings=dict(end.get("apps", {})),
             apps=tuple(self.start.get("apps", ())),
+            commits=self.commits,
         )
 
 
 WORDS = {
-    "stage": "staging",
+    "stage": "stage",
     "backup": "backup",
     "release": "switch",
-    "verify": "verification",
-    "undo": "putting back",
+    "verify": "verify",
+    "undo": "put back",
     "intent": "promotion's record",
     "journal": "journal",
     "record": "record",
@@ -301,6 +307,7 @@ def _laid_out(
     ends = {id_: bar.ended_s for id_, bar in bars.items()}
     marks: list[Mark] = []
     known = {step.id for step in steps}
+    switched = {step.app for step in steps if step.kind == StepKind.RELEASE}
     left = list(steps)
     while left:
         later = []
@@ -319,7 +326,8 @@ def _laid_out(
             elif step.id not in ends:
                 begins = max(begins, now_s or 0.0)
                 takes = step.expected_s
-                is_guess = takes is None and step.kind in LONG
+                # Where only the record moves, verifying is one look.
+                is_guess = takes is None and step.kind in LONG and step.app in switched
                 if takes is None:
                     takes = GUESS_S if is_guess else REQUEST_S
                 ends[step.id] = begins + takes

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
+from liftlock.web.pages import places, run
 from liftlock.web.pages.board import board
 from liftlock.web.pages.history import history
+from liftlock.web.pages.plan import promotion_plan, rollback_plan
+
+BOTH = ["GET", "POST"]
 
 
 def routes() -> list[BaseRoute]:
-    """Every page of the dashboard."""
-    return [Route("/", board), Route("/history", history)]
+    """Every page of the dashboard, and every form on them."""
+    return [
+        Route("/", board),
+        Route("/history", history),
+        Route("/plan/{source}/{environment}", promotion_plan, methods=BOTH),
+        Route("/rollback/{environment}", rollback_plan, methods=BOTH),
+        Route("/runs/{id}", run.run),
+        Route("/runs/{id}/withdraw", run.withdraw, methods=["POST"]),
+        Route("/promotions/{id}", run.promotion),
+        Route("/apps/{app}", places.app),
+        Route("/environments/{environment}", places.environment),
+        Route("/environments/{environment}/backups", places.backups),
+        Route("/environments/{environment}/lease", places.break_the_lease, methods=["POST"]),
+        Route("/environments/{environment}/resume", run.resume, methods=["POST"]),
+    ]

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from liftlock.commands.status import Cell, Status
 from liftlock.model import Intent, Known, Project, Relation, Unknown, same_artifacts
 from liftlock.planning.observation import Drift
+from liftlock.web.access.people import Right, person_of
 from liftlock.web.pages.render import page
 from liftlock.web.site import site_of
 
@@ -135,11 +136,15 @@ def square(project: Project, status: Status, app: str, environment: str) -> Squa
     return Square(cell, marks(cell), is_level)
 
 
-def levels(project: Project, status: Status, squares: Mapping[tuple[str, str], Square]) -> list[Level]:
+def levels(
+    project: Project, status: Status, squares: Mapping[tuple[str, str], Square], seen: Sequence[str]
+) -> list[Level]:
     found = []
     heights: dict[str, int] = {}
     for name, environment in project.environments.items():
         heights[name] = 1 + max((heights.get(source, 0) for source in environment.promotes_from), default=-1)
+        if name not in seen:
+            continue
         column = [squares[app, name] for app in project.apps]
         waiting = dict.fromkeys(environment.promotes_from, 0)
         for one in column:
@@ -183,13 +188,12 @@ async def board(request: Request) -> Response:
     heads: list[Level] = []
     if view.value is not None:
         project = site.project
+        seen = person_of(request).where(Right.SEE)
         squares = {
-            (app, name): square(project, view.value, app, name)
-            for app in project.apps
-            for name in project.environments
+            (app, name): square(project, view.value, app, name) for app in project.apps for name in seen
         }
-        heads = levels(project, view.value, squares)
-        every = {app: [squares[app, name] for name in project.environments] for app in project.apps}
+        heads = levels(project, view.value, squares, seen)
+        every = {app: [squares[app, name] for name in seen] for app in project.apps}
         counts = {name: sum(_fits(name, row) for row in every.values()) for name in SHOWS}
         rows = {app: row for app, row in every.items() if _fits(show, row)}
     else:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from liftlock.commands.history import Entry, moment_of, nobody_so_named
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Intent, Release, State
+from liftlock.web.access.people import Right, person_of
 from liftlock.web.pages.render import address, page
 from liftlock.web.reading import Asked
 from liftlock.web.site import site_of
@@ -112,13 +113,15 @@ async def history(request: Request) -> Response:
     except UsageError as error:
         wrong, wanted = error, Asked(limit=ON_A_PAGE)
     view = await site.reading.history(wanted)
-    entries = view.value.entries if view.value is not None else ()
+    person = person_of(request)
+    found = view.value.entries if view.value is not None else ()
+    entries = [entry for entry in found if person.may(Right.SEE, entry.environment)]
     nobody = ""
     if view.value is not None and not entries and wanted.by:
         nobody = nobody_so_named(wanted.by, view.value.people)
     older = ""
-    if len(entries) == ON_A_PAGE:
-        older = address("/history", **{**query, "until": entries[-1].at.isoformat()})
+    if len(found) == ON_A_PAGE:
+        older = address("/history", **{**query, "until": found[-1].at.isoformat()})
     return page(
         request,
         "history.html",

@@ -146,6 +146,7 @@ def page(
             site=site,
             project=site.project,
             path=request.url.path,
+            token=lambda: Markup(""),
             now=site.reading.now(),
             live=address("/live", topic=list(topics), version=str(seen)),
             reload_s=reload_s,

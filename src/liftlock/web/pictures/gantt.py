@@ -15,7 +15,11 @@ LANE = 14
 """How high a lane is, in pixels; what goes on at once in one app has a lane of its own."""
 NARROWEST = 0.35
 """No bar is narrower, in percent."""
+NAME = 34.0
+"""Gates that are closer than this, in percent, have their names below each other."""
 TICKS = 6
+HIDDEN = frozenset({"mark", "retire", "free", "journal"})
+"""What nobody waits for or wonders at; shown where it failed."""
 STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 GATES = {
     "ready": "all is in place and backed up",
@@ -60,6 +64,10 @@ class Gate:
     x: float
     words: str
     is_last_call: bool
+    y: int
+    """Where its name stands: names that are close to each other are below each other."""
+    is_right: bool
+    """Whether its name stands left of it, where there is no room on its right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,11 @@ class Gantt:
     now: float | None
     is_to_scale: bool
 
+    @property
+    def head(self) -> int:
+        """How high the head is, with the gates' names and the scale."""
+        return 20 + max((gate.y + 4 for gate in self.gates), default=0)
+
 
 def gantt(timeline: Timeline, order: Sequence[str] = ()) -> Gantt | None:
     """The picture of a run; None where there is nothing to draw. Apps come in this order, then as they began."""
@@ -82,6 +95,8 @@ def gantt(timeline: Timeline, order: Sequence[str] = ()) -> Gantt | None:
     names: dict[str, list[Bar]] = {app: [] for app in order}
     own: list[Bar] = []
     for bar in sorted(timeline.bars, key=lambda one: (one.began_s, one.ended_s)):
+        if bar.kind in HIDDEN and bar.progress is not Progress.FAILED:
+            continue
         if bar.app:
             names.setdefault(bar.app, []).append(bar)
         else:
@@ -89,21 +104,26 @@ def gantt(timeline: Timeline, order: Sequence[str] = ()) -> Gantt | None:
     rows = [_row(name, bars, scale, timeline.now_s) for name, bars in names.items() if bars]
     if own:
         rows.append(_row("", own, scale, timeline.now_s))
-    gates = {}
-    for mark in timeline.marks:
-        gates[mark.kind] = Gate(
-            mark,
-            _round(mark.at_s * scale),
-            GATES.get(mark.kind, mark.kind),
-            mark.kind == "point of no return",
-        )
     return Gantt(
         tuple(rows),
-        tuple(gates.values()),
+        _gates(timeline.marks, scale),
         _ticks(total, scale),
         None if timeline.now_s is None else _round(timeline.now_s * scale),
         not timeline.is_guess,
     )
+
+
+def _gates(marks: Sequence[Mark], scale: float) -> tuple[Gate, ...]:
+    found: list[Gate] = []
+    for mark in sorted({mark.kind: mark for mark in marks}.values(), key=lambda one: one.at_s):
+        x = _round(mark.at_s * scale)
+        is_right = x > 60
+        near = [gate.y for gate in found if gate.is_right == is_right and x - gate.x < NAME]
+        y = next(y for y in (12, 28, 44, 60) if y not in near or y == 60)
+        found.append(
+            Gate(mark, x, GATES.get(mark.kind, mark.kind), mark.kind == "point of no return", y, is_right)
+        )
+    return tuple(found)
 
 
 def _row(name: str, bars: Sequence[Bar], scale: float, now_s: float | None) -> Row:
