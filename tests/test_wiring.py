@@ -105,8 +105,8 @@ def test_an_sqlite_ledger_for_public_targets_needs_single_machine() -> None:
         check_endpoints(a_project(ledger="sqlite:///x.db"))
     check_endpoints(a_project(ledger="sqlite:///x.db", single_machine=True))
     check_endpoints(a_project("command", ledger="sqlite:///x.db"))
-    with pytest.raises(UsageError, match="the platform swarm"):
-        check_endpoints(a_project("swarm", ledger="sqlite:///x.db"))
+    with pytest.raises(UsageError, match="the platform nomad"):
+        check_endpoints(a_project("nomad", ledger="sqlite:///x.db"))
 
 
 def test_every_endpoint_that_is_not_the_default_is_noted() -> None:
@@ -170,14 +170,14 @@ async def test_every_connection_is_closed_even_when_cancelled(tmp_path: Path) ->
 
 def test_an_unknown_adapter_is_named_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as caught:
-        load("platforms", "swarm")
-    assert caught.value.message == "There is no platform 'swarm'."
+        load("platforms", "nomad")
+    assert caught.value.message == "There is no platform 'nomad'."
     assert "command, firebase, heroku" in caught.value.hint
-    assert not has("platforms", "swarm")
+    assert not has("platforms", "nomad")
 
 
 def installed(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, code: str, name: str = "swarm"
+    folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, code: str, name: str = "nomad"
 ) -> None:
     """A third party's package with the platform `name`, on the path."""
     module = package.replace("-", "_")
@@ -193,11 +193,11 @@ def installed(
 def test_a_third_partys_platform_is_found_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "from liftlock.plugins import Plugin\nplugin = Plugin('swarm', lambda context: 'built')\n"
-    installed(tmp_path, monkeypatch, "liftlock-swarm", code)
+    code = "from liftlock.plugins import Plugin\nplugin = Plugin('nomad', lambda context: 'built')\n"
+    installed(tmp_path, monkeypatch, "liftlock-nomad", code)
     context: Any = None
-    assert has("platforms", "swarm")
-    assert load("platforms", "swarm").build(context) == "built"
+    assert has("platforms", "nomad")
+    assert load("platforms", "nomad").build(context) == "built"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_third_partys_platform_is_found_by_its_entry_point(
         ("x = 1", "AttributeError"),
         ("plugin = 'text'", "is no liftlock.plugins.Plugin"),
         (
-            "from liftlock.plugins import Plugin\nplugin = Plugin('swarm', lambda context: context.nonsense)",
+            "from liftlock.plugins import Plugin\nplugin = Plugin('nomad', lambda context: context.nonsense)",
             "AttributeError",
         ),
     ],
@@ -219,9 +219,9 @@ def test_a_broken_third_partys_platform_is_named_with_its_package(
     installed(tmp_path, monkeypatch, "liftlock-broken", code)
     context: Any = object()
     with pytest.raises(UsageError) as caught:
-        load("platforms", "swarm").build(context)
+        load("platforms", "nomad").build(context)
     assert caught.value.message.startswith(
-        "The platform 'swarm' of the package liftlock-broken cannot be used: "
+        "The platform 'nomad' of the package liftlock-broken cannot be used: "
     )
     assert why in caught.value.message
 
@@ -232,7 +232,7 @@ def test_a_platform_that_two_packages_bring_is_refused(
     installed(tmp_path, monkeypatch, "liftlock-one", "")
     installed(tmp_path, monkeypatch, "liftlock-two", "")
     with pytest.raises(UsageError, match="liftlock-one and liftlock-two"):
-        load("platforms", "swarm")
+        load("platforms", "nomad")
 
 
 def test_nobody_takes_the_name_of_a_built_in_platform(
@@ -270,6 +270,8 @@ def test_what_an_adapter_is_given_is_what_the_contract_says() -> None:
         "environ",
         "secret",
         "plain_http",
+        "docker",
+        "registry_login",
         "acting_for",
         "shared",
     ]

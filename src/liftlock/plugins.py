@@ -8,7 +8,7 @@ with a `Context`, when a project uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -51,6 +51,14 @@ class Shared:
             await made.aclose()
 
 
+def _no_engine(address: str) -> Http:
+    raise UsageError(f"No Docker engine can be reached here, not {safe_address(address)} either.")
+
+
+async def _no_login(_: str) -> tuple[str, str] | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What an adapter may be given; what it does not use, it does not touch.
@@ -72,6 +80,10 @@ class Context:
     """The value of "env:NAME" or "keyring:NAME". Raises `UsageError`, naming it."""
     plain_http: Callable[[str, str], Http]
     """(vendor, base) -> a client without credentials: health checks, webhooks."""
+    docker: Callable[[str], Http] = _no_engine
+    """The client of a Docker engine by its address, as `DOCKER_HOST` names one; "" for docker's own choice."""
+    registry_login: Callable[[str], Awaitable[tuple[str, str] | None]] = _no_login
+    """What is known for a registry's host: user and password, as `docker_logins` gives them."""
     acting_for: str = ""
     """See `ports.Adapters.acting_for`: a ledger that authenticates nobody itself records this account."""
     shared: Shared = field(default_factory=Shared)

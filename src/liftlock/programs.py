@@ -46,9 +46,11 @@ async def run(
     variables: Mapping[str, str] = EMPTY,
     limit_s: float = TIME_LIMIT_S,
     secrets: Sequence[str] = (),
+    given: str = "",
 ) -> Outcome:
     """Run a program to its end; one that runs out of time, or is no longer waited for, is killed
     with everything that it started. A program that cannot be started ends with exit code 127.
+    `given` is what it reads.
     """
     hidden = [line for secret in secrets for line in (secret, *secret.splitlines())]
     output = _Output(hidden)
@@ -57,7 +59,7 @@ async def run(
             argv,
             cwd=folder,
             env=variables,
-            stdin=DEVNULL,
+            stdin=PIPE if given else DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
             start_new_session=True,
@@ -69,6 +71,10 @@ async def run(
             with anyio.move_on_after(limit_s) as limit:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(output.read, process)
+                    if process.stdin is not None:
+                        with suppress(anyio.BrokenResourceError):  # it did not want to know
+                            await process.stdin.send(given.encode())
+                        await process.stdin.aclose()
                     await process.wait()
                     tasks.cancel_scope.deadline = anyio.current_time() + _GRACE_S
         finally:

@@ -51,6 +51,7 @@ ENDPOINTS_OF = {
     "heroku": ("heroku", "heroku_data", "heroku_registry"),
     "firebase": ("firebase",),
     "command": (),
+    "swarm": (),  # an engine is no endpoint: how it is reached says nothing of whose it is
 }
 """By platform: the endpoints that its apps are reached by."""
 
@@ -258,6 +259,7 @@ def check_endpoints(project: Project) -> None:
                 hint='Use a ledger on this machine: ledger = "sqlite:///liftlock.db", or a database on loopback.',
             )
     targets = {key: address for key, address in far.items() if key != "github"}
+    targets |= _far_engines(project)
     foreign = sorted({app.platform for app in project.apps.values()} - ENDPOINTS_OF.keys())
     if project.ledger.startswith("sqlite:") and (targets or foreign) and not project.single_machine:
         where = safe_address(next(iter(targets.values()), "")) or f"the platform {foreign[0]}"
@@ -266,6 +268,18 @@ def check_endpoints(project: Project) -> None:
             "two people could promote at once.",
             hint='Use ledger = "github", or, if only this machine promotes, [project] single_machine = true.',
         )
+
+
+def _far_engines(project: Project) -> dict[str, str]:
+    """The Docker engines on other machines, by address."""
+    named = {
+        target.options.get("docker", "")
+        for app in project.apps.values()
+        for target in app.targets.values()
+        if target.platform == "swarm"
+    }
+    far = (each for each in named if each and not each.startswith("unix:") and not is_loopback(each))
+    return {each: each for each in sorted(far)}
 
 
 def _check_registries(project: Project) -> None:
@@ -326,6 +340,8 @@ def _context(
         environ=environ,
         secret=clients.credentials.secret,
         plain_http=clients.plain_http,
+        docker=clients.docker,
+        registry_login=clients.registry_login,
         acting_for=acting_for,
         shared=clients.shared,
     )
@@ -415,6 +431,7 @@ class _Clients:
     shared: Shared = field(default_factory=Shared)
     _by_key: dict[tuple[str, str], Http] = field(default_factory=dict)
     _distribution: Distribution | None = None
+    _engines: list[httpx2.AsyncBaseTransport] = field(default_factory=list)
 
     def http(self, key: str) -> Http:
         """The shared client of an endpoint, credentials attached."""
@@ -445,9 +462,29 @@ class _Clients:
             self._distribution = Distribution(self._registry, sources)
         return self._distribution
 
+    def docker(self, address: str) -> Http:
+        """The client of a Docker engine. The engine itself says who may talk to it: no credential is sent."""
+        from liftlock.docker_hosts import LOCAL, docker_host, tcp_base
+
+        environ = self.credentials.environ
+        address = address or environ.get("DOCKER_HOST") or LOCAL
+        if self.transport is not None:
+            return self._client("docker", tcp_base(address, environ), address)
+        if ("docker", address) not in self._by_key:
+            host = docker_host(address, environ, Path(environ.get("HOME") or Path.home()))
+            self._engines.append(host.transport)
+            return self._client("docker", host.base, address, transport=host.transport)
+        return self._by_key["docker", address]
+
+    async def registry_login(self, host: str) -> tuple[str, str] | None:
+        """User and password for a registry's host; None where there are none."""
+        return await self.credentials.registry_login(host, registry_base(host))
+
     async def aclose(self) -> None:
         for client in self._by_key.values():
             await client.aclose()
+        for transport in self._engines:
+            await transport.aclose()
         await self.shared.aclose()
 
     def _registry(self, host: str) -> Registry:
@@ -469,15 +506,15 @@ class _Clients:
         """The client for one `use` of a vendor: made once, so that its connections are shared."""
         made = self._by_key.get((vendor, use))
         if made is None:
+            given: dict[str, Any] = {"transport": self.transport, **options}
             made = Http(
                 vendor,
                 base,
                 concurrency=self.concurrency,
                 on_wait=self.on_wait,
-                transport=self.transport,
                 secrets=self.credentials.secrets,
                 now=self._now,
-                **options,
+                **given,
             )
             self._by_key[vendor, use] = made
         return made

@@ -93,7 +93,7 @@ def test_absurd_text_is_refused(text: str) -> None:
 
 
 def test_key_of_an_added_platform_is_known_only_where_the_platform_is() -> None:
-    text = TEXT.replace("firebase", "swarm")
-    assert "apps.site.swarm: there is no such key." in str(refused(text, platforms=["heroku"]))
-    parse(text, Path("liftlock.toml"), {}, ["swarm"])
-    assert 'Did you mean "swarm"?' in str(refused(text.replace("swarm", "swrm"), platforms=["swarm"]))
+    text = TEXT.replace("firebase", "nomad")
+    assert "apps.site.nomad: there is no such key." in str(refused(text, platforms=["heroku"]))
+    parse(text, Path("liftlock.toml"), {}, ["nomad"])
+    assert 'Did you mean "nomad"?' in str(refused(text.replace("nomad", "nmad"), platforms=["nomad"]))

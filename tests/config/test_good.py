@@ -186,16 +186,16 @@ def test_added_platform_has_names_options_and_processes() -> None:
         repository = "example/shop"
         [environments.dev]
         [apps.web]
-        swarm = "shop_{env}"
+        nomad = "shop_{env}"
         health = "/"
         backup = true
         options = { replicas = 2 }
         processes.web = { image = "example/shop" }
         """,
-        ["heroku", "swarm"],
+        ["heroku", "nomad"],
     )
     target = project.apps["web"].targets["dev"]
-    assert (target.platform, target.name, target.options["replicas"]) == ("swarm", "shop_dev", 2)
+    assert (target.platform, target.name, target.options["replicas"]) == ("nomad", "shop_dev", 2)
 
 
 SHORT = (HERE / "good" / "sections.toml").read_text()

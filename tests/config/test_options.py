@@ -14,13 +14,13 @@ repository = "example/shop"
 [environments.staging]
 from = ["dev"]
 [apps.web]
-swarm = "web-{env}"
+nomad = "web-{env}"
 options = { replicas = 2, folder = "/srv/{env}", secrets = ["{env}_key", "${NAME}"] }
 """
 
 
 def test_placeholders_are_filled_in_every_text_of_the_options() -> None:
-    app = parse(FILE, Path("liftlock.toml"), {}, ["swarm"]).apps["web"]
+    app = parse(FILE, Path("liftlock.toml"), {}, ["nomad"]).apps["web"]
     assert app.targets["staging"].options == {
         "replicas": 2,
         "folder": "/srv/staging",
@@ -29,5 +29,5 @@ def test_placeholders_are_filled_in_every_text_of_the_options() -> None:
 
 
 def test_the_folder_is_told_where_the_file_names_it() -> None:
-    app = parse(FILE + 'folder = "front"\n', Path("liftlock.toml"), {}, ["swarm"]).apps["web"]
+    app = parse(FILE + 'folder = "front"\n', Path("liftlock.toml"), {}, ["nomad"]).apps["web"]
     assert app.targets["dev"].options["folder"] == "front"

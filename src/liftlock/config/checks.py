@@ -16,7 +16,16 @@ from liftlock.config.naming import (
 )
 from liftlock.config.places import Key
 from liftlock.config.schema import LEDGERS, PLATFORMS, PULLS_NOTHING, AppTable, BackupTable, File
-from liftlock.config.values import HEROKU_APP, REGISTRY, SECRET, SITE, did_you_mean, ledger_scheme, shown
+from liftlock.config.values import (
+    HEROKU_APP,
+    REGISTRY,
+    SECRET,
+    SERVICE,
+    SITE,
+    did_you_mean,
+    ledger_scheme,
+    shown,
+)
 
 _TARGET_NAMES = {
     "heroku": (
@@ -24,6 +33,7 @@ _TARGET_NAMES = {
         "a Heroku app's name",
         "It has 3 to 30 of a-z, 0-9 and -, and begins with a letter.",
     ),
+    "swarm": (SERVICE, "a stack's name", "It has at most 63 letters and digits, and - or _ between."),
     "firebase": (SITE, "a Firebase site's name", "It has at most 63 of a-z, 0-9 and -, and - only inside."),
 }
 
@@ -166,9 +176,17 @@ def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
             "options": "only added platforms have any",
             "registry": "a command has no image",
         },
+        "swarm": {
+            "folder": "only sites and commands have one",
+            "health": "the engine's own health check counts, as the Compose file says it",
+            "backup": "its platform knows of no database; name one, with url and folder",
+            "options": "only added platforms have any",
+        },
     }
+    for other in ("heroku", "firebase", "command"):
+        unfit[other]["compose"] = "only an app on a swarm has one"
     for word, reason in unfit.get(platform, {}).items():
-        named = platform == "command" and isinstance(app.backup, BackupTable) and word == "backup"
+        named = platform != "firebase" and isinstance(app.backup, BackupTable) and word == "backup"
         if word in app.model_fields_set and getattr(app, word) is not False and not named:
             draft.note((*key, word), f"does not fit an app on {platform}: {reason}.", "Take it out.")
 
@@ -215,7 +233,8 @@ def _check_environments(file: File, draft: Draft, place: Key, names: str | Mappi
 
 
 def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
-    if platform == "heroku" and not app.processes and not draft.is_noted_below((*key, "processes")):
+    has_none = not app.processes.keys() - ({"release"} if platform == "swarm" else set())
+    if platform in {"heroku", "swarm"} and has_none and not draft.is_noted_below((*key, "processes")):
         draft.note(key, "has no process types.", 'Write at least processes.web = { image = "…" }.')
     for process, table in app.processes.items():
         place = (*key, "processes", process)
@@ -233,6 +252,8 @@ def _check_processes(draft: Draft, key: Key, app: AppTable, platform: str) -> No
         if table.command and not table.directory:
             reason = "goes with directory alone; an image has its own command."
             draft.note((*place, "command"), reason, "Take it out.")
+        if table.service and platform != "swarm":
+            draft.note((*place, "service"), "is for apps on a swarm alone.", "Take it out.")
         for word in OF_DOCKERFILES:
             if getattr(table, word) and not table.dockerfile:
                 draft.note((*place, word), "goes with dockerfile alone.", "Take it out.")
@@ -266,12 +287,21 @@ def _check_targets_of(
         pattern, what, rule = _TARGET_NAMES.get(platform, (r"\S+", "a name", "It has no blanks."))
         if not re.fullmatch(pattern, target):
             draft.note(spot, f"{shown(target)} in {environment} is not {what}.", rule)
-        owner = owners.setdefault((platform, target), (name, environment))
-        if owner != (name, environment):
+        mine = (name, environment)
+        places = _places_of(app, platform, target, table.docker)
+        owner = next((o for o in (owners.setdefault((platform, p), mine) for p in places) if o != mine), mine)
+        if owner != mine:
             whose = f"{owner[0]} in {owner[1]}" if owner[0] != name else f"{name} itself in {owner[1]}"
             own = "Give each environment its own." if isinstance(names, dict) else "Put {env} into the name."
             hint = own if owner[0] == name else "Two apps cannot live in one place."
             draft.note(spot, f"{shown(target)} in {environment} is already the place of {whose}.", hint)
+
+
+def _places_of(app: AppTable, platform: str, target: str, docker: str) -> list[str]:
+    """What no other target may have. On a swarm these are its services: apps may share a stack."""
+    if platform != "swarm":
+        return [target]
+    return [f"{docker} {target}_{process.service or name}" for name, process in app.processes.items()]
 
 
 def _check_records(file: File, draft: Draft) -> None:

@@ -38,8 +38,9 @@ from liftlock.model import App, Environment, GateCommand, Gates, ProcessSource, 
 def build(file: File, endpoints: Mapping[str, str], added_platforms: frozenset[str], root: str) -> Project:
     """The project that a checked file means."""
     environments = {name: _environment(file, name) for name in _upwards(file)}
+    engines = {name: table.docker for name, table in file.environments.items()}
     apps = {
-        name: _app(name, app, file.project, environments, platforms_of(app, added_platforms)[0])
+        name: _app(name, app, file.project, environments, engines, platforms_of(app, added_platforms)[0])
         for name, app in file.apps.items()
     }
     meaning: dict[str, Any] = {
@@ -119,6 +120,7 @@ def _app(
     app: AppTable,
     project: ProjectTable,
     environments: Mapping[str, Environment],
+    engines: Mapping[str, str],
     platform: str,
 ) -> App:
     repository = project.repository
@@ -134,7 +136,9 @@ def _app(
             repository=app.repository or repository,
             processes=tuple(app.processes),
             health=app.health,
-            options=_options(app, platform, environment, level.names),
+            options=_stack(app, engines[environment])
+            if platform == "swarm"
+            else _options(app, platform, environment, level.names),
             backup=_backup(app, environment, level.names),
             registry=""
             if platform in PULLS_NOTHING
@@ -209,6 +213,12 @@ def _filled(value: Any, environment: str, vendors: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(each, environment, vendors) for each in value]
     return value
+
+
+def _stack(app: AppTable, engine: str) -> dict[str, Any]:
+    """What a swarm's platform needs to know beside the stack's name."""
+    services = {process: table.service for process, table in app.processes.items() if table.service}
+    return {"docker": engine, "compose": app.compose, "services": services}
 
 
 def _command(table: CommandTable, environment: str, vendors: Mapping[str, str]) -> dict[str, Any]:

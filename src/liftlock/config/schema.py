@@ -26,7 +26,7 @@ from liftlock.config.serving import GitHubTable, OpenIdTable, RolesTable, ServeT
 from liftlock.config.table import Secret, Table
 from liftlock.config.table import text as _text
 
-PLATFORMS = ("heroku", "firebase", "command")
+PLATFORMS = ("heroku", "firebase", "command", "swarm")
 """The platforms that come with liftlock; others are added by entry points."""
 PULLS_NOTHING = ("heroku", "firebase", "command")
 """Of these, the platforms whose apps are not pulled from `registry`."""
@@ -61,6 +61,8 @@ Secrets = Annotated[
 ]
 Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
 Ledger = Annotated[str, *_text(values.ledger)]
+DockerHost = Annotated[str, *_text(values.docker_host, "^(unix|ssh|tcp)://")]
+ServiceName = Annotated[str, *_text(values.service_name, f"^{values.SERVICE}$")]
 Arguments = Annotated[list[str], AfterValidator(values.arguments), Field(min_length=1)]
 ArgumentTemplates = Annotated[list[str], AfterValidator(values.argument_templates), Field(min_length=1)]
 PathPattern = Annotated[str, *_text(values.path_pattern)]
@@ -249,6 +251,12 @@ class EnvironmentTable(Table):
         description="What `{env}` stands for in Firebase sites; its own name when left out.",
         examples=["stage"],
     )
+    docker: DockerHost = Field(
+        default="",
+        description="The Docker engine that manages its swarm: `unix:///PATH`, `ssh://USER@HOST`, or "
+        "`tcp://HOST:2376` with TLS. When left out: as docker itself, `DOCKER_HOST` or this machine's.",
+        examples=["ssh://deploy@swarm.example.com", "unix:///var/run/docker.sock"],
+    )
     gates: GatesTable = Field(
         default_factory=GatesTable, description="What must hold before a plan may change it."
     )
@@ -327,6 +335,12 @@ class ProcessTable(Table):
         description="With `directory`: what the image runs, as a list of program and arguments.",
         examples=[["python3", "app.py", "web"]],
     )
+    service: ServiceName = Field(
+        default="",
+        description="On a swarm: what the Compose file calls its service; the process type's own name when "
+        "left out. Several apps may share a stack.",
+        examples=["sso"],
+    )
 
 
 class RecordTable(Table):
@@ -397,7 +411,7 @@ def _backup(value: Any) -> bool | BackupTable:
 
 
 class AppTable(Table):
-    """A unit that is released as one, on exactly one platform: `heroku`, `firebase` or `command`."""
+    """A unit that is released as one, on exactly one platform: `heroku`, `firebase`, `command` or `swarm`."""
 
     heroku: Names = Field(
         default="",
@@ -409,6 +423,18 @@ class AppTable(Table):
         description="The Firebase Hosting site. Here `{env}` is the name that the environment "
         "gives as `firebase`.",
         examples=["explore-gemini-{env}", {"dev": "explore-1", "production": "explore"}],
+    )
+    swarm: Names = Field(
+        default="",
+        description="The stack on a Docker Swarm that the app's services belong to: a template, or a table by "
+        "environment.",
+        examples=["observatory-{env}"],
+    )
+    compose: RelativePath = Field(
+        default="",
+        description="On a swarm: the Compose file that describes the stack, beside this file or below. Services that "
+        "the swarm does not have yet are made from it; those that it has are left as they are.",
+        examples=["deploy/compose.yml"],
     )
     command: CommandTable | None = Field(
         default=None,

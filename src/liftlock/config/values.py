@@ -26,6 +26,8 @@ BUILD_SECRET = rf"env:{VARIABLE}"
 BUILD_PLATFORM = r"linux/[a-z0-9]+(/v[0-9]+)?"
 DURATION = r"[0-9]{1,9}(ms|s|m|h|d)"
 HEALTH = r"/([^/\s]\S*)?"
+SERVICE = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+"""A service's name on a swarm. Source: moby/swarmkit, `manager/controlapi/common.go`."""
 
 SITE = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """A Firebase Hosting site's id is a label of its domain name."""
@@ -143,6 +145,36 @@ def registries(value: Any) -> str | dict[str, str]:
 def image(text: str) -> str:
     if not re.fullmatch(IMAGE, text):
         raise Mistake(f"{shown(text)} is not an image's name.", 'Write it as in "example/service".')
+    return text
+
+
+def docker_host(text: str) -> str:
+    """Where a Docker engine is, as `DOCKER_HOST` names it."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host, parts = "", urlsplit("")
+    is_right = {
+        "unix": not parts.netloc and parts.path.startswith("/"),
+        "ssh": bool(host) and not host.startswith("-"),
+        "tcp": bool(host),
+    }
+    if not is_right.get(parts.scheme) or re.search(r"[\s\0]", text):
+        raise Mistake(
+            "is not where a Docker engine is.",
+            'Write "unix:///PATH", "ssh://USER@HOST" or "tcp://HOST:2376".',
+        )
+    if parts.password is not None:
+        raise Mistake("holds a password.", "ssh finds its keys by itself.")
+    return text
+
+
+def service_name(text: str) -> str:
+    if not re.fullmatch(SERVICE, text):
+        raise Mistake(
+            f"{shown(text)} cannot be a service's name.", "Use letters, digits, and - or _ between."
+        )
     return text
 
 

@@ -20,6 +20,7 @@ _LOOKED_AT = 16 * 1024
 
 VENDORS = {
     "github": "GitHub",
+    "docker": "Docker",
     "heroku": "Heroku",
     "heroku_data": "Heroku Postgres",
     "heroku_registry": "Heroku's registry",

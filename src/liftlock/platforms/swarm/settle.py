@@ -1,0 +1,173 @@
+"""Proving that a stack runs a release, is healthy, and stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from liftlock.errors import AnswerLost, NotHealthy, VendorError
+from liftlock.model import Digest, Target
+from liftlock.platforms.swarm.api import Service, Swarm, Task, digest_of
+from liftlock.platforms.swarm.observe import State, look, service_name, told_update
+from liftlock.polling import PATIENCE_S, gap_s, wait_for
+from liftlock.ports import Progress
+
+STILL_S = 300.0
+"""How long nothing at all may change while a release is not up yet."""
+_LONGEST_S = 6 * 3600.0
+_CRASHES = 3
+"""So many tasks of a release that failed in one place: where a team lets an update go on whatever happens,
+the engine would try for ever."""
+_SETBACKS = 2
+_LONGEST_GAP_S = 5.0
+_LOG_LINES = 20
+
+
+class _Ill(Exception):
+    """It will not become healthy by waiting."""
+
+
+@dataclass(slots=True)
+class Settling:
+    """One wait for one release at one target."""
+
+    swarm: Swarm
+    target: Target
+    wanted: Mapping[str, Digest]
+    progress: Progress
+    failed_before: frozenset[str] = frozenset()
+    """Tasks that had failed before the switch."""
+    _waiting_for: str = "its first answer"
+    _changed_at: float = 0.0
+    _seen: object = None
+    _failed: list[Task] = field(default_factory=list)
+    """The release's own tasks that failed, the last one last."""
+
+    async def run(self, settle_s: float) -> None:
+        """Wait until all is well and has been for `settle_s`. Raises `NotHealthy`."""
+        try:
+            good = await self._first_good()
+            if settle_s > 0:
+                await self._stays(good, settle_s)
+        except _Ill as illness:
+            raise NotHealthy(
+                f"{self.target.app} in {self.target.environment} ({self.target.name}) is not healthy: "
+                f"{illness}.{await self._log()}",
+                hint=f"See its tasks with: docker stack ps --no-trunc {self.target.name}",
+            ) from None
+
+    async def _first_good(self) -> State:
+        self._changed_at = anyio.current_time()
+
+        async def good() -> State | None:
+            state = await look(self.swarm, self.target)
+            return state if self._is_good(state) else None
+
+        return await wait_for(good, limit_s=_LONGEST_S, timed_out=lambda: _Ill(self._waiting_for))
+
+    async def _stays(self, good: State, settle_s: float) -> None:
+        """Look again and again until it was good, and the same tasks ran, for `settle_s`."""
+        began = answered_at = anyio.current_time()
+        setbacks = 0
+        while True:
+            elapsed = anyio.current_time() - began
+            self.progress(f"healthy for {elapsed:.0f} of {settle_s:.0f} s")
+            left = max(began + settle_s - anyio.current_time(), 0.0)
+            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
+            is_last = anyio.current_time() >= began + settle_s
+            try:
+                state = await look(self.swarm, self.target)
+            except VendorError as error:
+                silent_s = anyio.current_time() - answered_at
+                if not (error.retryable or isinstance(error, AnswerLost)) or silent_s > PATIENCE_S:
+                    raise
+                continue
+            answered_at = anyio.current_time()
+            if self._is_good(state) and _tasks(state) == _tasks(good):
+                if is_last:
+                    return
+                continue
+            setbacks += 1
+            if setbacks == _SETBACKS:
+                why = self._waiting_for or "its tasks were replaced"
+                raise _Ill(f"it did not stay healthy for {settle_s:g} s: {why}")
+            good = await self._first_good()
+            began = answered_at = anyio.current_time()
+
+    def _is_good(self, state: State) -> bool:
+        """Whether everything is as it has to be; else `_waiting_for` says what is not, yet. Raises `_Ill`."""
+        seen = [(t.id, t.state, t.desired) for tasks in state.tasks.values() for t in tasks]
+        if seen != self._seen:
+            self._seen, self._changed_at = seen, anyio.current_time()
+        self._failed = [
+            task
+            for process_type, tasks in state.tasks.items()
+            for task in sorted(tasks, key=lambda each: each.changed_at)
+            if task.has_failed
+            and task.id not in self.failed_before
+            and digest_of(task.image) == self.wanted.get(process_type)
+        ]
+        self._waiting_for = next(
+            filter(None, (self._lacking(state, each) for each in sorted(self.wanted))), ""
+        )
+        if self._waiting_for:
+            self.progress(self._waiting_for)
+            if anyio.current_time() - self._changed_at > STILL_S:
+                raise _Ill(f"{self._waiting_for}, and nothing has changed for {STILL_S:.0f} s")
+        return not self._waiting_for
+
+    def _lacking(self, state: State, process_type: str) -> str:
+        service = state.services.get(process_type)
+        if service is None:
+            raise _Ill(f"there is no service {service_name(self.target, process_type)} any more")
+        self._check(service, process_type)
+        if service.is_job:
+            return ""
+        tasks = state.tasks[process_type]
+        up = [task for task in tasks if task.is_up and digest_of(task.image) == self.wanted[process_type]]
+        others = [task for task in tasks if task.is_up and task not in up]
+        coming = [task for task in tasks if task.desired == "running" and not task.is_up]
+        wanted = service.replicas if service.replicas is not None else len(up) + len(coming)
+        if len(up) < wanted:
+            self._check_crashes(process_type)
+            why = next((f": {task.error}" for task in coming if task.error), "")
+            return f"{len(up)} of {wanted} tasks of {process_type} are up{why}"
+        if others or len(up) > wanted:
+            return f"earlier tasks of {process_type} are still up"
+        return f"the update of {process_type} goes on" if service.is_updating else ""
+
+    def _check(self, service: Service, process_type: str) -> None:
+        """Raises `_Ill` for what the engine or somebody else did to the service meanwhile."""
+        state = service.update.state if service.update is not None else ""
+        if digest_of(service.image) != self.wanted[process_type]:
+            if state.startswith("rollback"):
+                raise _Ill(f"{told_update(service)}: {process_type} does not run the release")
+            raise _Ill(f"{process_type} was given another image meanwhile: {service.image}")
+        if state in {"paused", "rollback_paused"}:
+            raise _Ill(f"{process_type}: {told_update(service)}")
+
+    def _check_crashes(self, process_type: str) -> None:
+        by_slot: dict[str, int] = {}
+        for task in self._failed:
+            key = f"{task.service} {task.slot}"
+            by_slot[key] = by_slot.get(key, 0) + 1
+        if max(by_slot.values(), default=0) >= _CRASHES:
+            raise _Ill(f"{process_type} does not come up: {self._failed[-1].error or self._failed[-1].state}")
+
+    async def _log(self) -> str:
+        """What the last of the failed tasks said, and why the engine says that it ended."""
+        if not self._failed:
+            return ""
+        task = self._failed[-1]
+        try:
+            lines = await self.swarm.log(task, _LOG_LINES)
+        except VendorError as error:
+            lines = [f"(its log could not be read: {error.message})"]
+        told = [f"task {task.id[:12]}: {task.error or task.state}", *lines]
+        return "".join(f"\n    {line}" for line in told)
+
+
+def _tasks(state: State) -> frozenset[str]:
+    return frozenset(task.id for tasks in state.tasks.values() for task in tasks if task.is_up)
