@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from liftlock.commands.backups import Kept, list_backups
 from liftlock.commands.diff import compare
@@ -30,6 +31,7 @@ from liftlock.planning.comparison import Comparison
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 from liftlock.web.live import PROJECT, Changes
+from liftlock.web.numbers import Report, change_of, report
 
 FRESH_S = 20.0
 """How old, in seconds, what is shown may be before it is looked at again."""
@@ -198,14 +200,27 @@ class Reading:
         )
         return await self._observed(("history", asked), look).view()
 
-    async def entries(self, days: int) -> View[Found]:
-        """All that happened in so many days."""
+    async def numbers(self, days: int) -> View[Report]:
+        """The four numbers of the last so many days, of every environment and app."""
+        return await self._observed(("numbers", days), partial(self._numbers, days), fresh_s=60.0).view()
 
-        async def look() -> Found:
-            since = self.now() - timedelta(days=days)
-            return await read_history(self.project, self.adapters, None, MOST_ENTRIES, Wanted(since=since))
-
-        return await self._observed(("entries", days), look, fresh_s=60.0).view()
+    async def _numbers(self, days: int) -> Report:
+        until = self.now()
+        # A change that began before may have ended within these days.
+        wanted = Wanted(since=until - timedelta(days=days + 1))
+        found = await read_history(self.project, self.adapters, None, MOST_ENTRIES, wanted)
+        changes = [change for entry in found.entries if (change := change_of(entry)) is not None]
+        is_cut = len(found.entries) >= MOST_ENTRIES
+        make = partial(
+            report,
+            changes,
+            list(self.project.environments),
+            list(self.project.apps),
+            until,
+            days,
+            is_cut=is_cut,
+        )
+        return await anyio.to_thread.run_sync(make)  # it takes a moment, and others ask for pages
 
     async def account(self, id_: str) -> View[Account | Deployment]:
         """One promotion, rollback or deploy, or another tool's record."""

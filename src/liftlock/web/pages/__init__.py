@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from liftlock.web.pages import places, run
+from liftlock.web.pages import figures, places, run
 from liftlock.web.pages.board import board
 from liftlock.web.pages.history import history
 from liftlock.web.pages.plan import promotion_plan, rollback_plan
@@ -17,6 +17,9 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/", board),
         Route("/history", history),
+        Route("/numbers", figures.numbers),
+        Route("/numbers.json", figures.numbers_document),
+        Route("/metrics", figures.metrics),
         Route("/plan/{source}/{environment}", promotion_plan, methods=BOTH),
         Route("/rollback/{environment}", rollback_plan, methods=BOTH),
         Route("/runs/{id}", run.run),

@@ -72,6 +72,13 @@ def age(seconds: float) -> str:
     return f"{max(int(seconds), 0)} s"
 
 
+def long(seconds: float | None) -> str:
+    """A length of time that may be days; "-" where it is not known."""
+    if seconds is None:
+        return "-"
+    return f"{seconds / 86400:.1f} d" if seconds >= 172800 else wording.duration(seconds)
+
+
 def moment(time: datetime) -> Markup:
     """A moment to the minute, in UTC."""
     return Markup('<time datetime="{}">{}</time>').format(
@@ -119,6 +126,7 @@ def templates() -> Environment:
         "listed": wording.listed,
         "clipped": wording.clipped,
         "lines": lines,
+        "long": long,
     }
     return environment
 
