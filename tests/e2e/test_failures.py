@@ -46,6 +46,22 @@ def test_a_web_that_is_not_healthy_is_put_back(cloud: Cloud) -> None:
 
 
 @pytest.mark.promise("P4")
+@pytest.mark.parametrize("recorded", ["image ids", "manifests"])
+def test_where_heroku_names_no_images_an_app_goes_back_to_another_tools_record(
+    cloud: Cloud, recorded: str
+) -> None:
+    pushed = cloud.push("SSO", seed="by hand")
+    cloud.release("SSO", "staging", {"web": pushed[0]})
+    named = pushed[0] if recorded == "image ids" else pushed[1]
+    cloud.record("SSO", "staging", {"docker_image_shas": {"web": named}})
+    cloud.publish("SSO", behaviour="crash")
+    cloud.settings(formation_images=False)
+    ran = cloud.run("promote dev staging SSO --yes", code=1)
+    assert "staging runs what it ran before" in ran.said
+    assert cloud.up("SSO", "staging") == {"web.1": pushed[0]}
+
+
+@pytest.mark.promise("P4")
 def test_a_release_phase_that_fails_puts_its_neighbours_back(cloud: Cloud) -> None:
     cloud.publish("SSO")
     cloud.publish("ODB", behaviour="release-fails")

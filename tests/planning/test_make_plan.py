@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liftlock.model import Database, Kind, Known, Missing, Project, Release, Undo, Unknown
+from liftlock.model import (
+    Artifact,
+    Database,
+    Kind,
+    Known,
+    Missing,
+    Project,
+    RecordedId,
+    Release,
+    Undo,
+    Unknown,
+)
 from liftlock.planning.document import plan_document, saved_plan
 from liftlock.planning.make import make_plan
 from liftlock.planning.observation import AppObservation
@@ -158,6 +169,21 @@ def test_drift_in_the_target_refuses_unless_it_is_accepted() -> None:
     project = project_of(app_of("ODB"))
     assert [v.gate for v in plan_of(project, drifted).refusals] == ["drift"]
     assert not plan_of(project, drifted, accept_drift=True).refusals
+
+
+@pytest.mark.promise("P4")
+@pytest.mark.parametrize(
+    ("artifact", "reversible"), [(OLD.artifacts["web"], True), (RecordedId("sha256:" + "d" * 64), False)]
+)
+def test_what_cannot_be_told_is_gone_back_to_where_its_record_names_images(
+    artifact: Artifact, reversible: bool
+) -> None:
+    """An id of another tool that no registry could resolve is nothing to go back to, and the plan says so."""
+    recorded = Release("ODB", OLD.commit, {"web": artifact})
+    runs = Unknown("Heroku does not say which image web runs")
+    made = plan_of(project_of(app_of("ODB")), seen("ODB", wanted=NEW, recorded=recorded, runs=runs))
+    assert made.apps["ODB"].reversible is reversible
+    assert (made.apps["ODB"].before is not None) is reversible
 
 
 def test_what_cannot_be_taken_back_goes_last() -> None:

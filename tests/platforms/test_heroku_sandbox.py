@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from liftlock.errors import NotHealthy, ReleaseFailed, VendorFailure
-from liftlock.model import ImageId, Known, Release, Unknown
+from liftlock.model import ImageId, Known, RecordedId, Release, Unknown
 from tests.platforms.world import COMMIT, IMAGE, World, container_app, simulate, with_health
 
 
@@ -391,6 +391,27 @@ def test_where_heroku_names_no_image_running_is_unknown_unless_an_expected_relea
         running = await world.heroku.running(target, [other, release])
         assert isinstance(running, Known)
         assert running.artifacts == release.artifacts
+
+    simulate(story, formation_images=False)
+
+
+def test_where_heroku_names_no_image_another_tools_record_confirms_what_runs() -> None:
+    """Its ids may be those of manifests, of which no description speaks."""
+
+    async def story(world: World) -> None:
+        release = world.built("1")
+        await world.run(release)
+        ids = {part: RecordedId(artifact.value) for part, artifact in release.artifacts.items()}  # type: ignore[union-attr]
+        running = await world.heroku.running(
+            world.target("ODB", "staging"), [replace(release, artifacts=ids)]
+        )
+        assert isinstance(running, Known)
+        assert running.artifacts == release.artifacts
+        digests = {part: RecordedId("sha256:" + "d" * 64) for part in release.artifacts}
+        told = await world.heroku.running(
+            world.target("ODB", "staging"), [replace(release, artifacts=digests)]
+        )
+        assert isinstance(told, Unknown)
 
     simulate(story, formation_images=False)
 

@@ -214,13 +214,18 @@ async def resolve_recorded(
     platform: Platform, target: Target, recorded: Recorded, running: Running
 ) -> Artifacts:
     """The current record's artifacts; ids of other tools are resolved when they seem to differ from
-    what runs, since they may be the digest of a manifest whose image is the one that runs."""
+    what runs, since they may be the digest of a manifest whose image is the one that runs; and when
+    nobody can tell what runs, since then they are what an undo goes back to."""
     if recorded.current is None:
         return {}
     release = recorded.current.release
-    if isinstance(running, Unknown) or same_artifacts(release.artifacts, running.artifacts):
-        return release.artifacts
-    if recorded.current.promotion and not any(isinstance(a, RecordedId) for a in release.artifacts.values()):
+    by_others = any(isinstance(a, RecordedId) for a in release.artifacts.values())
+    if isinstance(running, Unknown):
+        if not by_others:
+            return release.artifacts
+    elif same_artifacts(release.artifacts, running.artifacts) or (
+        recorded.current.promotion and not by_others
+    ):
         return release.artifacts
     try:
         release = await platform.pin(target, release)

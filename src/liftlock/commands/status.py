@@ -126,7 +126,9 @@ async def _cell(
     try:
         if expected and (isinstance(running, Unknown) or running.compared_with is not None):
             running = await platform.running(target, expected)
-        artifacts = await resolve_recorded(platform, target, recorded, running)
+        artifacts = recorded.current.release.artifacts if recorded.current else {}
+        if not isinstance(running, Unknown):
+            artifacts = await resolve_recorded(platform, target, recorded, running)
     except LiftlockError as error:
         running, artifacts = Unknown(error.message), {}
     drift = drift_of(artifacts if recorded.current else None, running)

@@ -13,6 +13,7 @@ from liftlock.model import (
     Known,
     Missing,
     Project,
+    RecordedId,
     Release,
     Undo,
     Unknown,
@@ -172,10 +173,15 @@ def _difference(running: Known, release: Release, current: Deployment | None) ->
 
 
 def _before(app: App, seen: AppObservation) -> Known | None:
-    """What an undo goes back to: what ran, or, where that cannot be told, what is recorded."""
+    """What an undo goes back to: what ran, or, where that cannot be told, what is recorded.
+
+    An id that another tool recorded, and no registry could resolve, is nothing to go back to.
+    """
     if isinstance(seen.running, Known):
         return seen.running
     if seen.recorded.current is None or not seen.recorded_artifacts:
+        return None
+    if any(isinstance(artifact, RecordedId) for artifact in seen.recorded_artifacts.values()):
         return None
     return Known(seen.recorded_artifacts, note="recorded; what ran could not be told")
 

@@ -9,7 +9,7 @@ from functools import partial
 import anyio
 
 from liftlock.errors import BadAnswer, VendorError
-from liftlock.model import ImageId, Known, Release, Running, Target, Unknown
+from liftlock.model import ImageId, Known, RecordedId, Release, Running, Target, Unknown, same_artifacts
 from liftlock.platforms.heroku.api import Dyno, Formation, HerokuApp, HerokuRelease
 from liftlock.plugins import Context
 from liftlock.tasks import Background, all_at_once, together
@@ -141,10 +141,10 @@ def running(formation: Formation, releases: Sequence[HerokuRelease], expected: S
         artifacts[process_type] = found
     for release in expected:  # `release` starts no dyno, and the formation may leave it out
         shared = release.artifacts.get("release")
-        if "release" not in artifacts and isinstance(shared, ImageId):
+        if "release" not in artifacts and isinstance(shared, ImageId | RecordedId):
             rest = {k: v for k, v in release.artifacts.items() if k != "release"}
-            if rest == artifacts and shared.short in current.short_ids:
-                artifacts["release"] = shared
+            if same_artifacts(rest, artifacts) and shared.short in current.short_ids:
+                artifacts["release"] = ImageId(shared.value)
     scale = {process.type: process.quantity for process in formation.values()}
     asleep = sorted(t for t, quantity in scale.items() if quantity == 0 and t != "release")
     notes = [f"scaled to zero: {', '.join(asleep)}"] if asleep else []
@@ -156,6 +156,7 @@ def running(formation: Formation, releases: Sequence[HerokuRelease], expected: S
 def _confirmed(process_type: str, current: HerokuRelease, expected: Sequence[Release]) -> ImageId | None:
     for release in expected:
         image = release.artifacts.get(process_type)
-        if isinstance(image, ImageId) and image.short in current.short_ids:
-            return image
+        # A record of another tool may hold a manifest's digest, which no description names.
+        if isinstance(image, ImageId | RecordedId) and image.short in current.short_ids:
+            return ImageId(image.value)
     return None
