@@ -172,7 +172,7 @@ def test_an_unknown_adapter_is_named_with_those_that_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         load("platforms", "nomad")
     assert caught.value.message == "There is no platform 'nomad'."
-    assert "command, firebase, heroku" in caught.value.hint
+    assert "command, directory, firebase, heroku" in caught.value.hint
     assert not has("platforms", "nomad")
 
 

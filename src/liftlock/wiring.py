@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 ENDPOINTS_OF = {
     "heroku": ("heroku", "heroku_data", "heroku_registry"),
     "firebase": ("firebase",),
+    "directory": (),
     "command": (),
     "swarm": (),  # an engine is no endpoint: how it is reached says nothing of whose it is
 }

@@ -77,7 +77,7 @@ def test_configurations_that_are_shown_load(page: Path) -> None:
     for block in blocks(page):
         if block.kind == "toml":
             text = re.sub(
-                r"^(\[apps\.(\w+)\]\n)(?!(?:.+\n)*(?:heroku|firebase|command|supervisor) =)",
+                r"^(\[apps\.(\w+)\]\n)(?!(?:.+\n)*(?:heroku|firebase|directory|swarm|command|supervisor) =)",
                 r'\1heroku = "\2-{env}"\nprocesses.web = { image = "one" }\n',
                 block.text,
                 flags=re.MULTILINE,

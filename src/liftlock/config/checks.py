@@ -17,6 +17,7 @@ from liftlock.config.naming import (
 from liftlock.config.places import Key
 from liftlock.config.schema import LEDGERS, PLATFORMS, PULLS_NOTHING, AppTable, BackupTable, File
 from liftlock.config.values import (
+    DIRECTORY,
     HEROKU_APP,
     REGISTRY,
     SECRET,
@@ -34,11 +35,13 @@ _TARGET_NAMES = {
         "It has 3 to 30 of a-z, 0-9 and -, and begins with a letter.",
     ),
     "swarm": (SERVICE, "a stack's name", "It has at most 63 letters and digits, and - or _ between."),
+    "directory": (DIRECTORY, "a directory", "It has no blanks at its ends, no .. and no / at its end."),
     "firebase": (SITE, "a Firebase site's name", "It has at most 63 of a-z, 0-9 and -, and - only inside."),
 }
 
 SOURCES = ("image", "dockerfile", "archive", "layout", "directory")
 """Of these keys, a process type has exactly one."""
+OF_DIRECTORIES = ("public", "url", "keep")
 OF_DOCKERFILES = ("context", "target", "args", "platform", "secrets")
 
 
@@ -145,6 +148,8 @@ def _check_app(file: File, draft: Draft, name: str, app: AppTable, added_platfor
         return
     _check_kind(draft, key, app, platforms[0])
     _check_processes(draft, key, app, platforms[0])
+    if platforms[0] == "directory":
+        _check_site(file, draft, key, app)
     if platforms[0] not in PULLS_NOTHING:
         _check_registry(file, draft, name, app)
     if isinstance(app.backup, BackupTable):
@@ -169,6 +174,12 @@ def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
             "options": "only added platforms have any",
             "registry": "a site has no image",
         },
+        "directory": {
+            "processes": "a site has none",
+            "backup": "a site has no database",
+            "options": "only added platforms have any",
+            "registry": "a site has no image",
+        },
         "command": {
             "processes": "a command has none",
             "health": "only containers have one",
@@ -183,10 +194,17 @@ def _check_kind(draft: Draft, key: Key, app: AppTable, platform: str) -> None:
             "options": "only added platforms have any",
         },
     }
-    for other in ("heroku", "firebase", "command"):
+    for other in ("heroku", "firebase", "directory", "command"):
         unfit[other]["compose"] = "only an app on a swarm has one"
-    for word, reason in unfit.get(platform, {}).items():
-        named = platform != "firebase" and isinstance(app.backup, BackupTable) and word == "backup"
+    reasons = unfit.get(platform, {})
+    if platform in PLATFORMS and platform != "directory":
+        reasons |= dict.fromkeys(OF_DIRECTORIES, "only sites in a directory have one")
+    for word, reason in reasons.items():
+        named = (
+            platform not in {"firebase", "directory"}
+            and isinstance(app.backup, BackupTable)
+            and word == "backup"
+        )
         if word in app.model_fields_set and getattr(app, word) is not False and not named:
             draft.note((*key, word), f"does not fit an app on {platform}: {reason}.", "Take it out.")
 
@@ -203,6 +221,21 @@ def _check_backup(file: File, draft: Draft, place: Key, backup: BackupTable) -> 
                 (*place, environment) if names else place,
                 f"{shown(reference)} in {environment} names no variable: they have letters, digits and _.",
                 f'Write a table, as in {{ {environment} = "env:DATABASE_URL" }}.',
+            )
+
+
+def _check_site(file: File, draft: Draft, key: Key, app: AppTable) -> None:
+    """Where a site in a directory is served: its health path is asked there."""
+    if app.health and not app.url:
+        draft.note((*key, "url"), "is missing: health is asked there.", 'Write url = "https://…".')
+    names = app.url if isinstance(app.url, dict) else {}
+    _check_environments(file, draft, (*key, "url"), names)
+    for environment in file.environments:
+        if names and environment not in names:
+            draft.note(
+                (*key, "url"),
+                f"has no address for {environment}.",
+                f'Write {environment} = "https://…" in it.',
             )
 
 
@@ -295,6 +328,16 @@ def _check_targets_of(
             own = "Give each environment its own." if isinstance(names, dict) else "Put {env} into the name."
             hint = own if owner[0] == name else "Two apps cannot live in one place."
             draft.note(spot, f"{shown(target)} in {environment} is already the place of {whose}.", hint)
+        outer = next((o for p, o in owners if p == platform == "directory" and _is_below(target, o)), None)
+        if outer is not None:
+            draft.note(
+                spot, f"{shown(target)} in {environment} is inside {shown(outer)}.", "Put them side by side."
+            )
+
+
+def _is_below(one: str, other: str) -> bool:
+    """Whether one of two different paths is inside the other."""
+    return one != other and (one.startswith(f"{other}/") or other.startswith(f"{one}/"))
 
 
 def _places_of(app: AppTable, platform: str, target: str, docker: str) -> list[str]:

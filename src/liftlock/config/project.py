@@ -195,6 +195,9 @@ def _undo(app: AppTable) -> Undo:
 def _options(app: AppTable, platform: str, environment: str, vendors: Mapping[str, str]) -> dict[str, Any]:
     if platform == "heroku":
         return {}
+    if platform == "directory":
+        url = by_environment(app.url, environment, vendors) or ""
+        return {"folder": app.folder, "public": app.public, "keep": app.keep, "url": url}
     if platform == "command" and app.command:
         return {**_command(app.command, environment, vendors), "folder": app.folder}
     if platform == "firebase":

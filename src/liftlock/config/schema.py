@@ -26,9 +26,9 @@ from liftlock.config.serving import GitHubTable, OpenIdTable, RolesTable, ServeT
 from liftlock.config.table import Secret, Table
 from liftlock.config.table import text as _text
 
-PLATFORMS = ("heroku", "firebase", "command", "swarm")
+PLATFORMS = ("heroku", "firebase", "directory", "command", "swarm")
 """The platforms that come with liftlock; others are added by entry points."""
-PULLS_NOTHING = ("heroku", "firebase", "command")
+PULLS_NOTHING = ("heroku", "firebase", "directory", "command")
 """Of these, the platforms whose apps are not pulled from `registry`."""
 NOTIFIERS = ("slack",)
 LEDGERS = ("github", "sqlite", "postgresql")
@@ -91,6 +91,18 @@ Registries = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": r"\S"},
+                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
+Addresses = Annotated[
+    str | dict[str, str],
+    PlainValidator(values.addresses),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^https?://"},
                 {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
             ]
         }
@@ -411,7 +423,9 @@ def _backup(value: Any) -> bool | BackupTable:
 
 
 class AppTable(Table):
-    """A unit that is released as one, on exactly one platform: `heroku`, `firebase`, `command` or `swarm`."""
+    """A unit that is released as one, on exactly one platform: `heroku`, `firebase`, `directory`, `command` or
+    `swarm`.
+    """
 
     heroku: Names = Field(
         default="",
@@ -435,6 +449,30 @@ class AppTable(Table):
         description="On a swarm: the Compose file that describes the stack, beside this file or below. Services that "
         "the swarm does not have yet are made from it; those that it has are left as they are.",
         examples=["deploy/compose.yml"],
+    )
+    directory: Names = Field(
+        default="",
+        description="The directory of a site that a web server of your own serves: a template, or a table by "
+        "environment. It has to be there, on the machine that promotes; a relative path begins where this file is. "
+        "What is served is its `current`.",
+        examples=["/srv/www/{env}/explore"],
+    )
+    public: RelativePath = Field(
+        default="public",
+        description="With `directory`: the folder with the site's files, inside `folder`.",
+        examples=["dist"],
+    )
+    url: Addresses = Field(
+        default="",
+        description="With `directory`: where the site is served, for people and for `health`.",
+        examples=["https://explore-{env}.example.com"],
+    )
+    keep: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="With `directory`: how many versions that were served before are kept.",
+        examples=[20],
     )
     command: CommandTable | None = Field(
         default=None,
@@ -495,7 +533,7 @@ class AppTable(Table):
     )
     folder: RelativePath = Field(
         default=".",
-        description="The app's part of its repository: where a site's `firebase.json` stands, "
+        description="The app's part of its repository: where a site's `firebase.json` or `public` stands, "
         "or where a command runs.",
         examples=["explore"],
     )

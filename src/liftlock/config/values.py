@@ -31,6 +31,8 @@ SERVICE = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 
 SITE = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """A Firebase Hosting site's id is a label of its domain name."""
+DIRECTORY = r"(?!(.*/)?\.\.(/|$))[^\s\0](.*[^\s/\0])?"
+"""A folder's path: absolute, or from where the file is; never upwards."""
 HEROKU_APP = r"[a-z][a-z0-9-]{1,28}[a-z0-9]"
 """Source: Heroku Platform API schema, definition `app`, property `name`."""
 
@@ -139,6 +141,14 @@ def registries(value: Any) -> str | dict[str, str]:
                 f"{shown(each)} does not begin with a registry's host.",
                 'Write HOST/PATH, as in "registry.example.com/observatory".',
             )
+    return found
+
+
+def addresses(value: Any) -> str | dict[str, str]:
+    """Where people and health checks reach a site: a template, or a table by environment."""
+    found = names_by_environment(value)
+    for each in found.values() if isinstance(found, dict) else [found]:
+        endpoint(filled(each, dict.fromkeys(PLACEHOLDERS, "x")), "would be asked for at")
     return found
 
 
@@ -339,8 +349,8 @@ def looks_secret(text: str) -> bool:
     return bool(_TOKENS.search(text) or _PASSWORD_IN_ADDRESS.search(text))
 
 
-def endpoint(text: str) -> str:
-    """A vendor's base address, without a trailing slash. Plain http goes to loopback alone."""
+def endpoint(text: str, danger: str = "would send credentials to") -> str:
+    """A base address, without a trailing slash. Plain http goes to loopback alone."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
@@ -352,7 +362,7 @@ def endpoint(text: str) -> str:
         raise Mistake("has more than scheme, host, port and path.", "Credentials do not belong in it.")
     if parts.scheme == "http" and not _LOOPBACK.fullmatch(host):
         raise Mistake(
-            f"would send credentials to {host} over plain http.",
+            f"{danger} {host} over plain http.",
             "Use https; plain http is for loopback alone.",
         )
     return text.rstrip("/")
