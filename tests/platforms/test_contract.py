@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from trio.testing import MockClock
@@ -179,6 +182,87 @@ class TestCommand(PlatformContract):
         environ = {"PATH": os.environ["PATH"], "STATE": str(tmp_path / "state")}
         async with open_context(project, environ=environ) as context:
             yield CommandWorld(project, replace(context, source_code=Repository(tmp_path / "commits")))
+
+
+SITE = """
+project = { name = "shop", repository = "example/shop", ledger = "sqlite:///liftlock.db" }
+environments = { dev = {}, staging = { from = ["dev"] } }
+[apps.Shop]
+directory = "www/{env}/shop"
+health = "/"
+url = "http://127.0.0.1:%d/{env}"
+"""
+
+
+@dataclass
+class DirectoryWorld:
+    """`www/ENV/shop` for each environment, and a web server whose pages fail where they say `bad`."""
+
+    project: Project
+    context: Context
+    folder: Path
+    settle_s: float = 0.3
+
+    def platform(self) -> Platform:
+        return made("directory", self.context)
+
+    async def built(self, version: str) -> Release:
+        public = self.folder / version / "public"
+        public.mkdir(parents=True, exist_ok=True)
+        (public / "index.html").write_text(f"version {version}")
+        checkout = self.folder / version
+        app = self.project.apps["Shop"]
+        return await self.platform().publish(app, COMMITS[version], checkout, lambda text: None)
+
+    async def broken(self) -> Release | None:
+        return await self.built("bad")
+
+    async def absent(self) -> Release:
+        nowhere = SiteVersion(f"versions/{'a' * 64}", "a" * 64)
+        return Release("Shop", COMMITS["absent"], {"site": nowhere})
+
+
+class TestDirectory(PlatformContract):
+    @pytest.fixture
+    async def world(self, tmp_path: Path) -> AsyncIterator[DirectoryWorld]:
+        with serving_sites(tmp_path / "www") as port:
+            project = project_from(SITE % port, tmp_path)
+            app = project.apps["Shop"]
+            targets = {  # a page that fails is not waited for as long as a cache before it would be
+                name: replace(target, options={**target.options, "health_s": 0.5})
+                for name, target in app.targets.items()
+            }
+            for target in targets.values():
+                (tmp_path / target.name).mkdir(parents=True)
+            project = replace(project, apps={"Shop": replace(app, targets=targets)})
+            async with open_context(project, environ={}) as context:
+                yield DirectoryWorld(project, context, tmp_path / "checkouts")
+
+
+@contextmanager
+def serving_sites(root: Path) -> Iterator[int]:
+    """A web server for `ENV/shop/current` below a folder; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            page = root / self.path.strip("/") / "shop" / "current" / "index.html"
+            is_well = page.exists() and "bad" not in page.read_text()
+            self.send_response(200 if is_well else 500)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def made(name: str, context: Context) -> Platform:

@@ -328,11 +328,12 @@ def _check_targets_of(
             own = "Give each environment its own." if isinstance(names, dict) else "Put {env} into the name."
             hint = own if owner[0] == name else "Two apps cannot live in one place."
             draft.note(spot, f"{shown(target)} in {environment} is already the place of {whose}.", hint)
-        outer = next((o for p, o in owners if p == platform == "directory" and _is_below(target, o)), None)
-        if outer is not None:
-            draft.note(
-                spot, f"{shown(target)} in {environment} is inside {shown(outer)}.", "Put them side by side."
-            )
+        if platform == "directory":
+            for _, other in [
+                place for place in owners if place[0] == platform and _is_below(target, place[1])
+            ]:
+                reason = f"{shown(target)} in {environment} is inside {shown(other)}, or about it."
+                draft.note(spot, reason, "Put them side by side.")
 
 
 def _is_below(one: str, other: str) -> bool:
