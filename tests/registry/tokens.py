@@ -46,7 +46,7 @@ class Tokens:
 
 
 @contextmanager
-def token_service(certificate: Path) -> Iterator[Tokens]:
+def token_service(certificate: Path, user: str = USER) -> Iterator[Tokens]:
     """Serve tokens that are signed with the key in `certificate`, a file that holds both."""
     pem = certificate.read_bytes()
     key = _key(pem)
@@ -57,7 +57,7 @@ def token_service(certificate: Path) -> Iterator[Tokens]:
 
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
-            login = f"{USER}:{PASSWORD}".encode()
+            login = f"{user}:{PASSWORD}".encode()
             known = self.headers["authorization"] == f"Basic {base64.b64encode(login).decode()}"
             self._answer("password" if known else "", query.get("scope", []), "token")
 

@@ -13,18 +13,21 @@ from urllib.parse import quote_plus, urlencode, urlsplit, urlunsplit
 import anyio
 
 from liftlock.docker_logins import IDENTITY_TOKEN, Account
-from liftlock.errors import BadAnswer, UsageError
+from liftlock.errors import BadAnswer, Unauthorized, UsageError
 from liftlock.http import Answer, Http, field, optional, safe_address
 from liftlock.http.addresses import is_loopback
 
 Login = Callable[[], Awaitable[Account | None]]
-"""The registry's account, asked for once."""
+"""The registry's account. It may run a program, and is asked for as seldom as need be."""
 CLIENT_ID = "liftlock"
 Connect = Callable[[str, str], Http]
 """(vendor, base) -> a client without credentials, for a registry's token service."""
 
 DEFAULT_LIFETIME_S = 60.0
 MARGIN_S = 10.0
+ASK_AGAIN_S = 60.0
+"""An account that is refused so long after it was asked for has run out, and is asked for anew: passwords that
+helpers give last an hour at Google, and twelve at Amazon. Sooner, it is wrong."""
 
 _PARAMETER = re.compile(r'([a-zA-Z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
 
@@ -43,7 +46,8 @@ class Authentication:
         self._lock = anyio.Lock()
         self._asking = anyio.Lock()
         self._account: list[Account | None] = []
-        """What `login` said, once it was asked: it may run a program."""
+        """What `login` said, once it was asked."""
+        self._asked_at = 0.0
 
     async def header(self, scopes: Iterable[str]) -> str | None:
         """The `Authorization` for requests within `scopes`; None for anonymous access.
@@ -58,7 +62,7 @@ class Authentication:
         """What to send instead, after `sent` was refused with 401; None when there is nothing else."""
         scheme, _, rest = refusal.headers.get("www-authenticate", "").partition(" ")
         if scheme.lower() != "bearer":
-            return None
+            return await self._basic() if await self._has_run_out(sent) else None
         challenge = {key.lower(): quoted or plain for key, quoted, plain in _PARAMETER.findall(rest)}
         if not challenge.get("realm"):
             raise refusal.bad("asks for a token and does not say from where")
@@ -72,14 +76,22 @@ class Authentication:
     async def _logged_in(self) -> Account | None:
         async with self._asking:
             if not self._account:
-                self._account.append(await self._login())
+                await self._ask()
         return self._account[0]
 
+    async def _ask(self) -> None:
+        self._account = [await self._login()]
+        self._asked_at = anyio.current_time()
+
+    async def _has_run_out(self, sent: str | None) -> bool:
+        """Whether there is another account by now than the one that was sent, and refused."""
+        async with self._asking:
+            if self._account and anyio.current_time() - self._asked_at >= ASK_AGAIN_S:
+                await self._ask()
+            return bool(self._account) and _written(self._account[0]) != sent
+
     async def _basic(self) -> str | None:
-        login = await self._logged_in()
-        if login is None or login[0] == IDENTITY_TOKEN:
-            return None
-        return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+        return _basic_of(await self._logged_in())
 
     async def _token(self, scopes: tuple[str, ...]) -> str:
         async with self._lock:  # many blobs of one repository need one token
@@ -104,16 +116,12 @@ class Authentication:
         asked = anyio.current_time()
         query = f"?{parts.query}" if parts.query else ""
         login = await self._logged_in()
-        if login is not None and login[0] == IDENTITY_TOKEN:
-            answer = await self._exchanged(client, query, login[1], scopes)
-        else:
-            basic = await self._basic()
-            answer = await client.request(
-                "GET",
-                query,
-                params={"service": self._challenge.get("service"), "scope": list(scopes)},
-                headers={"authorization": basic} if basic else {},
-            )
+        try:
+            answer = await self._asked(client, query, login, scopes)
+        except Unauthorized:
+            if not await self._has_run_out(_written(login)):
+                raise
+            answer = await self._asked(client, query, await self._logged_in(), scopes)
         body = answer.object()
         token = optional(body, "token", str) or field(body, "access_token", str)
         if not token.isascii() or not token.isprintable() or " " in token:
@@ -122,6 +130,20 @@ class Authentication:
         client.secrets.add(token)
         lifetime = optional(body, "expires_in", float) or DEFAULT_LIFETIME_S
         return token, asked + max(lifetime - MARGIN_S, lifetime / 2)
+
+    async def _asked(
+        self, client: Http, query: str, login: Account | None, scopes: tuple[str, ...]
+    ) -> Answer:
+        """The token service's answer to an account, or to a stranger."""
+        if login is not None and login[0] == IDENTITY_TOKEN:
+            return await self._exchanged(client, query, login[1], scopes)
+        basic = _basic_of(login)
+        return await client.request(
+            "GET",
+            query,
+            params={"service": self._challenge.get("service"), "scope": list(scopes)},
+            headers={"authorization": basic} if basic else {},
+        )
 
     async def _exchanged(self, client: Http, query: str, identity: str, scopes: tuple[str, ...]) -> Answer:
         """The answer to a refresh token. Source: CNCF Distribution, "Oauth2 Token Authentication"."""
@@ -140,3 +162,12 @@ class Authentication:
             headers={"content-type": "application/x-www-form-urlencoded"},
             repeat=True,
         )
+
+
+def _basic_of(login: Account | None) -> str | None:
+    return None if login is None or login[0] == IDENTITY_TOKEN else _written(login)
+
+
+def _written(login: Account | None) -> str | None:
+    """An account as Basic writes it, whatever way it is used."""
+    return None if login is None else f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
