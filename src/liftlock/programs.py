@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
@@ -14,8 +15,10 @@ from subprocess import DEVNULL, PIPE, STDOUT
 import anyio
 from anyio.abc import Process
 
+from liftlock import tether
 from liftlock.http import redact
 from liftlock.model import EMPTY
+from liftlock.tether import GRACE_S, NOT_STARTED
 
 TIME_LIMIT_S = 600.0
 KEPT_LINES = 200
@@ -24,8 +27,7 @@ PASSED_ON = ("PATH", "HOME", "LANG")
 _SHOWN_LINES = 20
 _LONGEST_LINE = 2000
 _LONGEST_REST = 256 * 1024
-_GRACE_S = 5.0
-"""Between the request to end and the kill of a program that ran out of time."""
+_TETHER = str(Path(tether.__file__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +51,29 @@ async def run(
     given: str = "",
 ) -> Outcome:
     """Run a program to its end; one that runs out of time, or is no longer waited for, is killed
-    with everything that it started. A program that cannot be started ends with exit code 127.
-    `given` is what it reads.
+    with everything that it started, also when it is this process that was killed (see `tether`).
+    A program that cannot be started ends with exit code 127. `given` is what it reads.
     """
     hidden = [line for secret in secrets for line in (secret, *secret.splitlines())]
     output = _Output(hidden)
-    try:
-        process = await anyio.open_process(
-            argv,
-            cwd=folder,
-            env=variables,
-            stdin=PIPE if given else DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return Outcome(127, (f"{argv[0]}: {error.strerror or error}",))
+    with _tether() as pipe:
+        try:
+            process = await anyio.open_process(
+                [sys.executable, "-I", "-S", _TETHER, str(pipe), *argv],
+                cwd=folder,
+                env=variables,
+                stdin=PIPE if given else DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                start_new_session=True,
+                pass_fds=[pipe],
+            )
+        except OSError as error:
+            return Outcome(NOT_STARTED, (f"{argv[0]}: {error.strerror or error}",))
+        return await _to_its_end(process, output, limit_s, given)
+
+
+async def _to_its_end(process: Process, output: _Output, limit_s: float, given: str) -> Outcome:
     async with process:
         try:
             with anyio.move_on_after(limit_s) as limit:
@@ -76,12 +84,23 @@ async def run(
                             await process.stdin.send(given.encode())
                         await process.stdin.aclose()
                     await process.wait()
-                    tasks.cancel_scope.deadline = anyio.current_time() + _GRACE_S
+                    tasks.cancel_scope.deadline = anyio.current_time() + GRACE_S
         finally:
             with anyio.CancelScope(shield=True):
                 await _end_group(process)
     exit_code = None if limit.cancelled_caught else process.returncode
     return Outcome(exit_code, output.lines())
+
+
+@contextmanager
+def _tether() -> Iterator[int]:
+    """A pipe's end to give to `tether`: the other end is open for as long as this process holds on."""
+    given, held = os.pipe()
+    try:
+        yield given
+    finally:
+        os.close(held)
+        os.close(given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +121,7 @@ async def ask(argv: Sequence[str], text: str, variables: Mapping[str, str], limi
             argv, env=variables, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
         )
     except OSError:
-        return Reply(127, "")
+        return Reply(NOT_STARTED, "")
     said = b""
     async with process:
         try:
@@ -127,7 +146,7 @@ async def _end_group(process: Process) -> None:
     """Ask the process and all that it started to end, and kill what has not after some seconds."""
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
-        with anyio.move_on_after(_GRACE_S):
+        with anyio.move_on_after(GRACE_S):
             await process.wait()
     _signal(process, signal.SIGKILL)  # also what outlived it, and would hold its output open
     await process.wait()
