@@ -110,14 +110,14 @@ class AtThisMachine:
         await self.app(scope, receive, send)
 
 
-def _trouble(request: Request, error: Exception) -> Response:
+async def _trouble(request: Request, error: Exception) -> Response:
     if not isinstance(error, LiftlockError):
         raise error
     status = 404 if isinstance(error, NotFound | UsageError) else 409 if isinstance(error, Busy) else 502
     return troubled(request, error, status)
 
 
-def _refused(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     said = {404: f"There is no page {request.url.path}.", 405: "This page cannot be asked for in this way."}

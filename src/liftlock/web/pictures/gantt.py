@@ -15,8 +15,6 @@ LANE = 14
 """How high a lane is, in pixels; what goes on at once in one app has a lane of its own."""
 NARROWEST = 0.35
 """No bar is narrower, in percent."""
-NAME = 34.0
-"""Gates that are closer than this, in percent, have their names below each other."""
 TICKS = 6
 HIDDEN = frozenset({"mark", "retire", "free", "journal"})
 """What nobody waits for or wonders at; shown where it failed."""
@@ -65,7 +63,7 @@ class Gate:
     words: str
     is_last_call: bool
     y: int
-    """Where its name stands: names that are close to each other are below each other."""
+    """Where its name stands: each name is below the one before."""
     is_right: bool
     """Whether its name stands left of it, where there is no room on its right."""
 
@@ -118,8 +116,7 @@ def _gates(marks: Sequence[Mark], scale: float) -> tuple[Gate, ...]:
     for mark in sorted({mark.kind: mark for mark in marks}.values(), key=lambda one: one.at_s):
         x = _round(mark.at_s * scale)
         is_right = x > 60
-        near = [gate.y for gate in found if gate.is_right == is_right and x - gate.x < NAME]
-        y = next(y for y in (12, 28, 44, 60) if y not in near or y == 60)
+        y = 12 + 15 * len(found)
         found.append(
             Gate(mark, x, GATES.get(mark.kind, mark.kind), mark.kind == "point of no return", y, is_right)
         )
