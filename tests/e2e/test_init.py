@@ -66,6 +66,14 @@ def test_init_only_looks_and_never_overwrites(fresh: Cloud) -> None:
     assert {one["method"] for one in fresh.requests()} == {"GET"}
 
 
+def test_a_new_file_and_its_workflows_are_one_document(fresh: Cloud) -> None:
+    without_file(fresh)
+    told = fresh.run("init --github-actions --json").document
+    assert told["written"] is True
+    assert {one["state"] for one in told["workflows"]["files"]} == {"written"}
+    assert "secrets" in told["workflows"]["expects"]
+
+
 def test_without_a_repository_and_a_terminal_init_says_what_is_missing(fresh: Cloud) -> None:
     (fresh.folder / "empty").mkdir()
     ran = fresh.run("init", code=2, folder="empty")

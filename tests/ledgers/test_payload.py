@@ -233,6 +233,16 @@ def test_an_intent_of_sixty_four_apps_stays_small() -> None:
     assert len(json.dumps(intent_payload(new, "observatory"))) < 65_536
 
 
+def test_a_payload_that_says_a_thing_twice_says_nothing() -> None:
+    """Of two images for one process type, one reader would take the first and another one the last."""
+    once = f'{{"docker_image_shas": {{"web": "{WEB}"}}}}'
+    assert read_record(once).artifacts == {"web": RecordedId(WEB)}
+    twice = f'{{"docker_image_shas": {{"web": "{WEB}", "web": "{image("b").value}"}}}}'
+    assert read_record(twice).artifacts == {}
+    intent = json.dumps(intent_payload(new_intent(), "observatory"))
+    assert not read_intent(intent.replace('"key":', '"key": "another", "key":', 1)).readable
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(WEB),
     lambda inner: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
-    "approve": ("liftlock approve 05865d2b6e31",),
+    "approve": (f"liftlock approve {'05865d2b6e31'.ljust(64, '0')} --environment production",),
     "backups capture": ("liftlock backups capture production", "liftlock backups capture production ODB"),
     "backups download": ("liftlock backups download production ODB --out odb.dump",),
     "backups list": ("liftlock backups list production",),

@@ -18,6 +18,7 @@ from liftlock.commands.adopt.infer import infer
 from liftlock.commands.adopt.survey import survey
 from liftlock.commands.adopt.text import text
 from liftlock.config import FILE_NAME, parse
+from liftlock.engine.documents import error_document
 from liftlock.errors import UsageError
 from liftlock.wiring import open_accounts
 
@@ -55,7 +56,10 @@ async def init(
     if action and not github_actions:
         raise UsageError("--action goes with --github-actions.", hint="Add --github-actions.")
     if github_actions and (common.config.startswith("github:") or await anyio.Path(path).exists()):
-        return await add_workflows(common, action, output)
+        workflows = await add_workflows(common, action, output)
+        if common.json:
+            output.document(workflows)
+        return 0
     async with open_accounts() as accounts:
         repositories = list(repository or ())
         if not repositories and not await accounts.repository(folder):
@@ -65,24 +69,30 @@ async def init(
     written = text(draft)
     parse(written, path, os.environ)  # never a file that the other commands refuse
     exists = await anyio.Path(path).exists()
-    if common.json:
-        output.document(document(path, draft, found, written, is_written=not (print_ or exists)))
-    else:
+    told = document(path, draft, found, written, is_written=not (print_ or exists))
+    if not common.json:
         report(output, draft, found, as_aside=print_ or exists)
         if print_ or exists:
             output.line(written.rstrip())
-    if print_:
-        return 0
-    if exists:
-        raise UsageError(
+    if exists and not print_:
+        refusal = UsageError(
             f"{path} is there already and was left as it is; above is what would have been written.",
             hint="Compare them, or name another file: liftlock init --config FILE",
         )
-    _write(path, written)
-    if not common.json:
-        output.line()
-        output.line(f"Wrote {path}. Look at it, then: liftlock doctor, and liftlock status")
-    return await add_workflows(common, action, output) if github_actions else 0
+        if not common.json:
+            raise refusal
+        output.document(told | {"exit_code": refusal.exit_code, "error": error_document(refusal)})
+        return refusal.exit_code
+    if not print_:
+        _write(path, written)
+        if not common.json:
+            output.line()
+            output.line(f"Wrote {path}. Look at it, then: liftlock doctor, and liftlock status")
+        if github_actions:
+            told["workflows"] = await add_workflows(common, action, output)
+    if common.json:
+        output.document(told)
+    return 0
 
 
 async def asked_repository() -> str:

@@ -14,20 +14,21 @@ from liftlock.model import Project
 from liftlock.source_code import LocalGit
 
 
-async def add_workflows(common: Common, action: str, output: Output) -> int:
-    """Write them into the checkout at hand, and say what GitHub has to be given for them to run."""
+async def add_workflows(common: Common, action: str, output: Output) -> dict[str, object]:
+    """Write them into the checkout at hand, and say what GitHub has to be given for them to run.
+
+    With `--json` nothing is said: the document does.
+    """
     project = common.project()
     git = LocalGit(Path.cwd())
     root = await git.top()
     choices = chosen(root, branch=await git.main_branch(), action=action, config=_config(common, root))
     written = write_workflows(project, root, choices)
-    if common.json:
-        output.document({"files": [_document(one) for one in written], "expects": expected(project, choices)})
-        return 0
-    for one in written:
-        _tell(one, output)
-    _tell_expected(project, choices, output)
-    return 0
+    if not common.json:
+        for one in written:
+            _tell(one, output)
+        _tell_expected(project, choices, output)
+    return {"files": [_document(one) for one in written], "expects": expected(project, choices)}
 
 
 def _config(common: Common, root: Path) -> str:

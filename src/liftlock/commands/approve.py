@@ -39,7 +39,9 @@ async def approve_plan(
     if is_nobody(account := await adapters.ledger.account()):
         raise Refused(
             f"An approval by {account or 'nobody'} would count for nothing: it is no person's account.",
-            hint="Approve with your own token: set GITHUB_TOKEN, or log in with gh.",
+            hint="Approve with your own token: set GITHUB_TOKEN, or log in with gh."
+            if project.ledger == "github"
+            else "Approve as a user of your own.",
         )
     expires_at = adapters.clock.now() + timedelta(seconds=expires_in_s)
     return environment, await adapters.ledger.approve(environment, digest, expires_at)

@@ -94,6 +94,7 @@ class _Look:
         return Facts(
             requester=requester,
             acting_for=self._adapters.acting_for,
+            is_local=self._project.ledger.startswith("sqlite:"),
             approvals=approvals,
             workflow=await workflow.result(),
             job_environments=self._job_environments(),

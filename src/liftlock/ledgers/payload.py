@@ -240,10 +240,18 @@ def _object(payload: object) -> Mapping[str, Any]:
     for _ in range(2):
         if isinstance(payload, str):
             try:
-                payload = json.loads(payload)
+                payload = json.loads(payload, object_pairs_hook=_unambiguous)
             except (ValueError, RecursionError):
                 return EMPTY
     return payload if isinstance(payload, Mapping) else EMPTY
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as JSON spells it. Of one that says a thing twice, readers take this or that: it says nothing."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
 
 
 def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | None]:

@@ -34,6 +34,8 @@ class Facts:
     requester: str = ""
     acting_for: str = ""
     """Whom the requester, a server's own account, acts for; "" where it asks for itself."""
+    is_local: bool = False
+    """Whether the ledger is a file, which knows people as this machine's users."""
     approvals: Sequence[Approval] | Unknown = UNASKED
     workflow: WorkflowRun | Unknown | None = None
     """The run that this is a part of; None outside of any."""

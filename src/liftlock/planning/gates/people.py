@@ -39,9 +39,9 @@ def approvals(needed: int, facts: Facts, now: datetime) -> Verdict:
         if is_nobody(account):
             ignored[f"{account or 'nobody'} is no person"] = None
         elif account.casefold() in asking:
+            same = " (an SQLite file knows people as this machine's users)" if facts.is_local else ""
             ignored[
-                f"{account}'s own does not count: the ledger knows who asks by the same account"
-                " (with an SQLite file, that is this machine's user)"
+                f"{account}'s own does not count: the ledger knows who asks by the same account{same}"
             ] = None
         else:
             given.setdefault(account.casefold(), said)
