@@ -88,8 +88,20 @@ class World:
         return seen, trio.current_time() - began
 
 
+class Checkout(NoCheckout):
+    """A machine with a checkout that has every commit."""
+
+    async def has(self, sha: str) -> bool:
+        return True
+
+    async def distance(self, base: str, head: str) -> Between | None:
+        return Between(Relation.AHEAD, None, int(head, 16) - int(base, 16), 0)
+
+
 @asynccontextmanager
-async def world(folder: Path, count: int) -> AsyncIterator[World]:
+async def world(
+    folder: Path, count: int, at_once: int | None = UNBOUNDED, git: type[NoCheckout] = NoCheckout
+) -> AsyncIterator[World]:
     head = '[project]\nname = "many"\nrepository = "example/many"\n'
     apps = "".join(
         f'[apps.S{i:02}]\nheroku = "s{i:02}-{{env}}"\nprocesses.web = {{ image = "x" }}\n'
@@ -107,9 +119,9 @@ async def world(folder: Path, count: int) -> AsyncIterator[World]:
     async with (
         cloud.running(),
         httpx2.AsyncClient(transport=transport, base_url=BASE) as client,
-        open_project(project, transport=transport, environ={}, concurrency=UNBOUNDED) as adapters,
+        open_project(project, transport=transport, environ={}, concurrency=at_once) as adapters,
     ):
-        source_code = Commits(NoCheckout(folder), GitHubCommits(lambda: http))
+        source_code = Commits(git(folder), GitHubCommits(lambda: http))
         here = World(project, replace(adapters, source_code=source_code), cloud, client)
         names = [target.name for app in project.apps.values() for target in app.targets.values()]
         heroku = {"apps": [{"name": name} for name in names]}
@@ -141,6 +153,23 @@ def test_status_of_64_apps_in_three_environments_waits_three_times(tmp_path: Pat
             asked = [entry.path for entry in here.cloud.log.since(0, "github")]
             assert sum("/compare/" in path for path in asked) == 128
             assert not any("/commits/" in path for path in asked), "the records say what the commits are"
+            assert waited_s <= 3.01
+
+    trio.run(story, clock=MockClock(autojump_threshold=0.0))
+
+
+def test_with_a_checkout_it_waits_three_times_with_as_many_requests_at_once_as_vendors_allow(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        async with world(tmp_path, 64, None, Checkout) as here:
+            for number, app in enumerate(here.project.apps):
+                for level, environment in enumerate(("production", "staging", "dev")):
+                    await here.run(app, environment, COMMITS[3 * number + level], about=True)
+            seen, waited_s = await here.look()
+            assert {seen.cells[app, "staging"].distance for app in here.project.apps} == {
+                Between(Relation.AHEAD, None, 1, 0)
+            }
             assert waited_s <= 3.01
 
     trio.run(story, clock=MockClock(autojump_threshold=0.0))
