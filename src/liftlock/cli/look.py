@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from liftlock.cli import status_view
 from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag
-from liftlock.cli.session import Common, opened
+from liftlock.cli.session import Common, import_meanwhile, opened
 from liftlock.commands.names import check_names
 from liftlock.commands.status import look_at
-from liftlock.documents.status import status_document
 
 
 async def status(
@@ -34,11 +32,16 @@ async def status(
         check_names(project, (environment,))
     environments = [environment] if environment else list(project.environments)
     async with opened(project, output) as adapters:
+        import_meanwhile("liftlock.documents.status" if common.json else "liftlock.cli.status_view")
         seen = await look_at(project, adapters, environments)
         now = adapters.clock.now()
     if common.json:
+        from liftlock.documents.status import status_document
+
         output.document(status_document(seen))
     else:
+        from liftlock.cli import status_view
+
         status_view.show_status(output, project, seen, environments, now)
     if check and seen.drifted:
         return 5

@@ -11,16 +11,18 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 from cyclopts import Parameter
 
 from liftlock.cli.output import Output
-from liftlock.engine.execute import StopRequest
 from liftlock.errors import Interrupted, LiftlockError
 from liftlock.model import Project
 from liftlock.ports import Adapters
+
+if TYPE_CHECKING:
+    from liftlock.engine.execute import StopRequest
 
 
 @Parameter(name="*")
@@ -96,6 +98,8 @@ async def until_signalled(
     The first SIGINT or SIGTERM asks it to stop: nothing new is started, what is in flight is
     settled and undone. The second abandons it as it stands, and says so.
     """
+    from liftlock.engine.execute import StopRequest  # looking needs no engine, and is to be quick
+
     stop = StopRequest()
     received: list[signal.Signals] = []
     code = 1

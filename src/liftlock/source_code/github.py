@@ -16,7 +16,6 @@ import anyio
 from liftlock.errors import Conflict, LiftlockError, NotFound
 from liftlock.http import Answer, Http, Trail, field, optional
 from liftlock.model import Between, Check, CheckState, Commit, Relation, mainline
-from liftlock.source_code.archives import unpack_archive
 from liftlock.source_code.local import MOST_COMMITS
 from liftlock.source_code.messages import read_message
 from liftlock.tasks import each, together
@@ -105,6 +104,8 @@ class GitHubCommits:
             ):
                 async for piece in download.chunks():
                     await file.write(piece)
+            from liftlock.source_code.archives import unpack_archive  # few commands unpack one
+
             await unpack_archive(archive, folder, 1, f"GitHub's archive of {repository} at {sha[:7]}")
 
     async def distance(self, repository: str, base: str, head: str) -> Between | None:

@@ -28,7 +28,6 @@ from liftlock.model import (
     Target,
 )
 from liftlock.platforms.firebase.api import FINALIZED, Hosting, Version, plain_name
-from liftlock.platforms.firebase.publish import publish
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
@@ -255,6 +254,8 @@ class Firebase:
         publication: Publication = PUBLICATION,
     ) -> Release:
         """See `ports.Platform`. Nothing is uploaded twice; an interrupted version is abandoned."""
+        from liftlock.platforms.firebase.publish import publish  # a deploy alone needs it
+
         first = next(name for name in self._context.project.environments if name in app.targets)
         version = await publish(self._hosting, app.targets[first], commit, checkout, progress)
         return Release(app.name, commit, {SITE: version})
