@@ -132,7 +132,7 @@ wheel: $(VENV)/.dev
 # The wheel as users get it: without extras, and with the extras. The second install adds nothing: it
 # fails when the pinned requirements lack what the wheel asks for.
 installed: wheel $(INSTALLED)/bare/.requirements $(INSTALLED)/full/.requirements
-	@for form in "bare " "full [firebase,postgresql,sandbox,web]"; do set -- $$form; \
+	@for form in "bare " "full [firebase,postgresql,sandbox,swarm,web]"; do set -- $$form; \
 	  pip="$(PIP) --python $(INSTALLED)/$$1/bin/python install -qq"; \
 	  $$pip --no-deps --force-reinstall build/dist/*.whl && \
 	  $$pip --no-index "$$(echo build/dist/*.whl)$$2" || exit 1; done

@@ -36,6 +36,7 @@ MODULES = (
     "firebase",
     "google_projects",
     "slack",
+    "swarm",
     "sites",
     "router",
     "admin",

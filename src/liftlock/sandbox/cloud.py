@@ -65,7 +65,7 @@ class Settings:
 
 
 class Cloud:
-    """GitHub, Heroku, its registry, Postgres, Firebase Hosting and Slack, as one state.
+    """GitHub, Heroku, its registry, Postgres, Firebase Hosting, Docker Swarm and Slack, as one state.
 
     `directory`: where the state lives; None keeps it in memory. `modelled`: no processes and no
     PostgreSQL, and time that follows the event loop's clock when there is no directory.

@@ -109,6 +109,18 @@ class Task:
     def has_failed(self) -> bool:
         return self.state in {"failed", "rejected", "orphaned"}
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it ended though nobody asked it to, well or badly: a service's tasks are to go on."""
+        return self.has_failed or self.state == "complete"
+
+    @property
+    def end(self) -> str:
+        """Why it ended, as far as the engine says it."""
+        if self.state == "complete":  # an unhealthy container that heeds the signal to end does so with 0
+            return "it ended without an error, by itself or because its health check failed"
+        return self.error or self.state
+
 
 class Swarm:
     """One swarm, by one of its managers."""

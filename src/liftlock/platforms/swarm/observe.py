@@ -34,8 +34,8 @@ class State:
 
     @property
     def failed(self) -> frozenset[str]:
-        """The ids of the tasks that have failed, as far as the swarm remembers them."""
-        return frozenset(task.id for tasks in self.tasks.values() for task in tasks if task.has_failed)
+        """The ids of the tasks that have ended by themselves, as far as the swarm remembers them."""
+        return frozenset(task.id for tasks in self.tasks.values() for task in tasks if task.has_ended)
 
     @property
     def marker(self) -> str:

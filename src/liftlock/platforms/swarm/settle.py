@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -105,7 +106,7 @@ class Settling:
             task
             for process_type, tasks in state.tasks.items()
             for task in sorted(tasks, key=lambda each: each.changed_at)
-            if task.has_failed
+            if task.has_ended
             and task.id not in self.failed_before
             and digest_of(task.image) == self.wanted.get(process_type)
         ]
@@ -131,7 +132,7 @@ class Settling:
         coming = [task for task in tasks if task.desired == "running" and not task.is_up]
         wanted = service.replicas if service.replicas is not None else len(up) + len(coming)
         if len(up) < wanted:
-            self._check_crashes(process_type)
+            self._check_crashes(service, process_type)
             why = next((f": {task.error}" for task in coming if task.error), "")
             return f"{len(up)} of {wanted} tasks of {process_type} are up{why}"
         if others or len(up) > wanted:
@@ -148,13 +149,10 @@ class Settling:
         if state in {"paused", "rollback_paused"}:
             raise _Ill(f"{process_type}: {told_update(service)}")
 
-    def _check_crashes(self, process_type: str) -> None:
-        by_slot: dict[str, int] = {}
-        for task in self._failed:
-            key = f"{task.service} {task.slot}"
-            by_slot[key] = by_slot.get(key, 0) + 1
-        if max(by_slot.values(), default=0) >= _CRASHES:
-            raise _Ill(f"{process_type} does not come up: {self._failed[-1].error or self._failed[-1].state}")
+    def _check_crashes(self, service: Service, process_type: str) -> None:
+        own = [task for task in self._failed if task.service == service.id]
+        if any(n >= _CRASHES for n in Counter(task.slot for task in own).values()):
+            raise _Ill(f"{process_type} does not come up: {own[-1].end}")
 
     async def _log(self) -> str:
         """What the last of the failed tasks said, and why the engine says that it ended."""
@@ -165,7 +163,7 @@ class Settling:
             lines = await self.swarm.log(task, _LOG_LINES)
         except VendorError as error:
             lines = [f"(its log could not be read: {error.message})"]
-        told = [f"task {task.id[:12]}: {task.error or task.state}", *lines]
+        told = [f"task {task.id[:12]}: {task.end}", *lines]
         return "".join(f"\n    {line}" for line in told)
 
 
