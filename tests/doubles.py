@@ -276,7 +276,7 @@ class FakeLease:
     async def write(self, entry: Mapping[str, Any]) -> None:
         self.journal.append(entry)
 
-    async def free(self) -> None:
+    async def free(self, *, hand_on: bool = False) -> None:
         self.left_s = 0.0
 
 

@@ -581,8 +581,9 @@ class Lease(Protocol):
         """Append to the journal, chained to the entry before. Raises `LeaseLost`."""
         ...
 
-    async def free(self) -> None:
-        """Give it back. One that is lost already stays lost: nothing is raised for that."""
+    async def free(self, *, hand_on: bool = False) -> None:
+        """Give it back; with `hand_on`, whoever comes next can read a journal that we had from a holder
+        who vanished. One that is lost already stays lost: nothing is raised for that."""
         ...
 
 

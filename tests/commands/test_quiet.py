@@ -83,6 +83,23 @@ def test_who_gives_up_meanwhile_does_not_let_the_next_one_in_at_once() -> None:
     played(main)
 
 
+@pytest.mark.promise("P5")
+def test_what_a_killed_promotion_journaled_survives_one_that_is_refused() -> None:
+    world = World()
+
+    async def main() -> None:
+        leases = world.adapters.leases
+        killed = await leases.take("staging", "a promotion that is killed")
+        await killed.write({"promotion": "17", "backups": []})
+        await leases.break_("staging", "it was killed")
+        with pytest.raises(LiftlockError, match="stands open"):
+            async with held(leases, "staging", Terms("a test"), lambda _: None):
+                raise LiftlockError("promotion 17 stands open")
+        assert list(await leases.journal("staging")) == [{"promotion": "17", "backups": []}]
+
+    played(main)
+
+
 def test_after_one_that_gave_it_back_nobody_waits() -> None:
     world = World()
 

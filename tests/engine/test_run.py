@@ -477,6 +477,7 @@ def test_a_lease_lost_in_the_middle_stops_the_run_and_nothing_more_is_changed() 
     assert world.did("restore") == []
     assert result.exit_code == 6
     assert world.records == 0
+    assert result.notes == ("Nothing was put back: whoever has the lease now decides what becomes of it.",)
 
 
 async def _broken_at(leases: MemoryLeases, at_s: float) -> None:
@@ -510,6 +511,8 @@ def test_a_holder_whose_lease_was_broken_records_nothing_more() -> None:
     assert "was broken by memory" in str(result.cause)
     assert result.exit_code == 6
     assert result.stands_open  # who broke it may be finishing the promotion, and says how it ended
+    assert "liftlock resume staging" in next_step(world.plan(), result)
+    assert result.notes == ()
 
 
 @pytest.mark.promise("P3")

@@ -140,6 +140,9 @@ def _next(plan: Plan, result: Result) -> tuple[str, str]:
         return f"{plan.environment} runs what it ran before. {first}", _command(plan)
     if result.ending is Ending.UNRECORDED:
         return "all apps are new and healthy; write their records", _command(plan)
+    if result.stands_open:
+        why = "It stands open: unless whoever holds the environment sees to it, finish or undo it with"
+        return why, f"liftlock resume {plan.environment}"
     return "a person has to look", f"liftlock status {plan.environment}"
 
 

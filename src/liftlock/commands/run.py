@@ -174,18 +174,18 @@ async def held(
         # Abandoned in the middle: the journal must outlive us, so the lease runs out by itself.
         raise
     except BaseException:
-        await _give_back(taken)
+        await _give_back(taken, environment, emit)
         raise
     else:
-        await _give_back(taken)
+        await _give_back(taken, environment, emit)
 
 
-async def _give_back(taken: list[Lease]) -> None:
+async def _give_back(taken: list[Lease], environment: str, emit: Emit) -> None:
     with anyio.move_on_after(FREE_S, shield=True):
         for lease in taken:
-            await _quiet(lease, "", lambda _: None)  # or the next one would begin at once
+            await _quiet(lease, environment, emit)  # or the next one would begin at once
             try:
-                await lease.free()
+                await lease.free(hand_on=True)  # what a killed promotion journaled is for its resume
             except LiftlockError:
                 # It runs out by itself, and whoever needs it before then is told whose it is.
                 continue

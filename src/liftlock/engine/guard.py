@@ -47,6 +47,11 @@ class Guard:
     def token(self) -> int:
         return self._lease.holding.token
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known that somebody else decides about the environment by now."""
+        return self._lost is not None
+
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:
         """For a change: it may begin, and whatever it sends later on asks again. Raises `LeaseLost`."""

@@ -387,6 +387,8 @@ class Run:
         """All apps were verified and some are recorded, so nothing is undone: write what can be written."""
         for planned in self._plan.changes:
             app = planned.app
+            if self._guard.is_lost:
+                break  # whoever took the lease writes what is missing
             if execution.outcomes.get(f"verify:{app}") is not Outcome.DONE:
                 self._way_back.note(f"{app} was not seen healthy again, so it is not recorded.")
                 continue
@@ -420,6 +422,8 @@ class Run:
         stuck = [self._app(t.app) for t in back if not self._app(t.app).reversible]
         if stuck:
             self._way_back.note(self._beyond_return(stuck))
+        elif back and self._guard.is_lost:
+            self._way_back.note("Nothing was put back: whoever has the lease now decides what becomes of it.")
         elif back and self._undo_on_failure:
             standing |= await self._way_back.restore(back)
             self._put_back = tuple(t.app for t in back if standing[t.app] is Standing.OLD)
@@ -453,6 +457,8 @@ class Run:
         text = self._summary() if state is State.SUCCESS else f"{ending}: {why}"
         if ending is Ending.MIXED:
             text = f"{ending}: {json.dumps(standing)}"
+        if self._guard.is_lost:
+            return False  # whoever took the lease says how it ended
         try:
             await self._guard.before_closing()
             await self._close(state, text)

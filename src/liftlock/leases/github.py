@@ -23,7 +23,7 @@ from liftlock.errors import AnswerLost, BadAnswer, Conflict, NotFound, Unauthori
 from liftlock.http import Answer, Http, Trail, field
 from liftlock.http.failures import failure
 from liftlock.leases.numbered import Look, NumberedLeases
-from liftlock.leases.record import FREE, Record, Standing, Written, read_record
+from liftlock.leases.record import FREE, Record, Written, read_record
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Leases
 from liftlock.wording import read_moment
@@ -109,7 +109,7 @@ class GitHubKeeper:
             error.hint = f"{where} points at something that is no lease of liftlock's. Look at what moved it."
             raise
         written = _written(answer, where)
-        if written.record.standing is Standing.FREE:
+        if written.record == FREE:
             self._free_sha = handle
         return written
 

@@ -27,6 +27,7 @@ import anyio
 
 from liftlock.errors import LeaseLost, LiftlockError
 from liftlock.leases.record import (
+    FREE,
     Record,
     Standing,
     Written,
@@ -263,7 +264,7 @@ class HeldLease:
         async with self._turn:
             await self._renew((*self._written.record.journal, entry))
 
-    async def free(self) -> None:
+    async def free(self, *, hand_on: bool = False) -> None:
         async with self._turn:
             if self._freed or self._over is not None:
                 return
@@ -271,14 +272,19 @@ class HeldLease:
             async with anyio.create_task_group() as tasks:
                 for number in self._outdated:
                     tasks.start_soon(_remove, self._keeper, self._environment, number)
-                failure = await self._let_go()
+                failure = await self._let_go(hand_on=hand_on)
             if failure is not None:
                 raise failure
             self._freed = True
 
-    async def _let_go(self) -> LiftlockError | None:
+    async def _let_go(self, *, hand_on: bool) -> LiftlockError | None:
+        journal = self._written.record.journal
         try:
-            await self._keeper.free(self._environment, self._number)
+            if hand_on and journal and self._left_at is not None:
+                written = await self._keeper.write(replace(FREE, journal=journal))
+                await self._keeper.move(self._environment, self._number, written)
+            else:
+                await self._keeper.free(self._environment, self._number)
         except LiftlockError as error:
             return error  # a task group would wrap it
         return None

@@ -214,6 +214,23 @@ class LeasesContract:
         assert vacant_s is not None
         assert vacant_s >= 30
 
+    async def test_a_journal_that_was_inherited_may_be_handed_on(self, world: LeasesWorld) -> None:
+        """Whoever only looked leaves what a killed promotion journaled to its resume."""
+        await (await world.leases("anna").take("staging", "a promotion")).write({"promotion": "17"})
+        await world.leases("carla").break_("staging", "it was killed")
+        await (await world.leases("ben").take("staging", "a promotion")).free(hand_on=True)
+        assert await world.leases().holding("staging") is None
+        assert list(await world.leases().journal("staging")) == [{"promotion": "17"}]
+        resumed = await world.leases("dan").take("staging", "a resume")
+        assert list(resumed.journal) == [{"promotion": "17"}]
+        assert resumed.vacant_s() is None
+        await resumed.free()
+        own = await world.leases("eve").take("staging", "a promotion")
+        assert list(own.journal) == []
+        await own.write({"promotion": "18"})
+        await own.free(hand_on=True)
+        assert list(await world.leases().journal("staging")) == []
+
     async def test_a_lease_that_nobody_holds_cannot_be_broken(self, world: LeasesWorld) -> None:
         leases = world.leases()
         with pytest.raises(LiftlockError, match="Nobody holds staging") as refused:
