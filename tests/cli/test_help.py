@@ -10,6 +10,7 @@ from cyclopts import App
 
 from liftlock.cli.app import app, run
 from liftlock.cli.examples import EXAMPLES
+from liftlock.cli.help import flowing
 
 
 def commands(group: App, before: str = "") -> Iterator[str]:
@@ -27,13 +28,50 @@ def test_every_command_has_examples_and_every_example_a_command() -> None:
 
 @pytest.mark.parametrize("command", sorted(EXAMPLES))
 def test_help_says_what_a_command_does_and_shows_examples(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "140")  # a plan's digest is longer than many a terminal is wide
     assert run([*command.split(), "--help"]) == 0
     said = capsys.readouterr().out
     assert f"Usage: liftlock {command}" in said
     for line in EXAMPLES[command]:
         assert f"  {line}" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("status", "liftlock status [OPTIONS] [ENVIRONMENT]"),
+        ("promote", "liftlock promote [OPTIONS] [SOURCE] [TARGET] [APP...]"),
+        ("backups verify", "liftlock backups verify [OPTIONS] ENVIRONMENT APP [BACKUP]"),
+    ],
+)
+def test_the_first_line_of_help_names_the_arguments(
+    command: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*command.split(), "--help"]) == 0
+    assert f"Usage: {usage}\n" in capsys.readouterr().out
+
+
+def test_paragraphs_are_broken_where_the_terminal_ends_and_nowhere_else() -> None:
+    """As the source breaks them, lines would end in the middle of a terminal's."""
+    docstring = """Do it.
+
+    One sentence
+    and another.
+
+    Parameters
+    ----------
+    one:
+        The first,
+        on two lines.
+    two:
+        The second.
+    """
+    assert flowing(docstring) == (
+        "Do it.\n\nOne sentence and another.\n\nParameters\n----------\n"
+        "one:\n    The first, on two lines.\ntwo:\n    The second."
+    )
 
 
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError
 
 from liftlock import __version__
 from liftlock.cli.examples import EXAMPLES, epilogue
 from liftlock.cli.output import Output, print_error
 from liftlock.errors import LiftlockError, UsageError, ungrouped
+from liftlock.naming import nearest
 
 app = App(
     name="liftlock",
@@ -111,6 +112,11 @@ def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
         know(app)
     elif commands in (["lease"], ["ledger"]):
         know(app[commands[0]])
+    if {"--help", "-h"} & {*arguments}:
+        from liftlock.cli.help import prepare
+
+        names, found, _ = app.parse_commands(commands)
+        prepare(found[-1], names)
     written = Output.documents
 
     def said(error: LiftlockError) -> None:
@@ -127,10 +133,15 @@ def _run(arguments: Sequence[str], failures: list[BaseException]) -> int:
     except CycloptsError as error:
         failures.append(error)
         command = " ".join(("liftlock", *(error.command_chain or ())))
-        what = str(error)
+        what, hint = str(error), f"See: {command} --help"
+        if isinstance(error, UnknownCommandError) and error.unused_tokens and error.app is not None:
+            word = error.unused_tokens[0]
+            what = f"There is no command {word!r}" + (f" of {command}." if error.command_chain else ".")
+            near = nearest(word, [name for name in error.app if not name.startswith("-")])
+            hint = f"Did you mean {near}? {hint}" if near else hint
         if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
             what = f"{command} needs {error.argument.name}."
-        said(UsageError(what, hint=f"See: {command} --help"))
+        said(UsageError(what, hint=hint))
         return UsageError.exit_code
     except BrokenPipeError:
         # Nobody reads any more; what Python would flush at exit must not raise again.

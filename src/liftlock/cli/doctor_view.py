@@ -21,9 +21,11 @@ def show(
     output: Output, project: Project, endpoints: Mapping[str, Sequence[str]], results: Sequence[Examined]
 ) -> None:
     """Group by group, a mark each, and under what has to be mended the exact thing to do."""
-    output.line(_versions(project))
+    output.line(_versions(project), hang=2)
     for address, keys in endpoints.items():
-        output.line(f"Not the vendors' own endpoints, but {address} for {', '.join(keys)}", style="yellow")
+        output.line(
+            f"Not the vendors' own endpoints, but {address} for {', '.join(keys)}", style="yellow", hang=2
+        )
     for group, some in groupby(results, key=lambda one: one.group):
         output.line()
         output.line(group, style="bold")

@@ -20,7 +20,7 @@ def report(output: Output, draft: Draft, found: Found, *, as_aside: bool) -> Non
     width = max(len(what) for what, _ in draft.sources)
     lines += [f"  {what:<{width}}  {source}" for what, source in draft.sources]
     for title, entries in (
-        ("Not asked:", [f"{what}: {why}" for what, why in found.unasked.items()]),
+        ("Not asked:", found.untold),
         ("Left out:", [f"{what}: {why}" for what, why in draft.left_out]),
         (
             "For you to say:",

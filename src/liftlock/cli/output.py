@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
+
+
+_COMMAND = re.compile(r"`[^`]+`|(?<=: )liftlock .+")
+"""A command in an error's hint: between backticks, or all that follows a colon."""
 
 
 class Output:
@@ -127,6 +132,7 @@ def _broken(line: str, width: int, hang: int) -> str:
             subsequent_indent=" " * indent,
             replace_whitespace=False,
             break_on_hyphens=False,
+            break_long_words=False,
         )
     )
 
@@ -143,7 +149,17 @@ def print_error(error: LiftlockError, *, color: bool = True) -> None:
         )
     sys.stderr.write(f"{bold}error:{end}{message.removeprefix('error:')}\n")
     if error.hint:
-        sys.stderr.write(f"{dim}{printable(error.hint)}{end}\n")
+        hint = printable(error.hint)
+        if sys.stderr.isatty():
+            hint = "\n".join(_broken(_held_together(line), width, 0) for line in hint.split("\n")).replace(
+                "\0", " "
+            )
+        sys.stderr.write(f"{dim}{hint}{end}\n")
+
+
+def _held_together(line: str) -> str:
+    """A line whose commands have a NUL for every blank: what is to be copied is broken nowhere of ours."""
+    return _COMMAND.sub(lambda found: found[0].replace(" ", "\0"), line)
 
 
 def _can_color() -> bool:

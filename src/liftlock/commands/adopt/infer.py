@@ -91,7 +91,7 @@ def nothing(found: Found, left_out: Sequence[tuple[str, str]] = ()) -> UsageErro
     """What to say when no app is known."""
     lines = ["No app was found whose name says its environment, as in shop-dev and shop-production."]
     lines += [f"{what}: {why}." for what, why in left_out]
-    lines += [f"Not known are {what}: {why}" for what, why in found.unasked.items()]
+    lines += [f"Not known are {what}" for what in found.untold]
     return UsageError(
         "\n".join(lines),
         hint="Give it credentials and run it again, or write the file by hand: docs/how-to/add-an-app.md.",

@@ -41,6 +41,14 @@ class Found:
         return self.checkout.repository
 
     @property
+    def untold(self) -> Sequence[str]:
+        """What nobody told, and why: a reason that several things share is given once."""
+        by_reason: dict[str, list[str]] = {}
+        for what, why in sorted(self.unasked.items()):
+            by_reason.setdefault(why, []).append(what)
+        return [f"{', '.join(what)}: {why}" for why, what in by_reason.items()]
+
+    @property
     def checkouts(self) -> Sequence[Checkout]:
         return (self.checkout, *self.others)
 
@@ -68,7 +76,7 @@ async def survey(folder: Path, accounts: Accounts, repositories: Sequence[str] =
         return await told(f"the records of {repository}", partial(accounts.records, repository))
 
     async def sites(project: str) -> Sequence[str]:
-        return await told(f"the sites of {project} at Firebase", partial(accounts.sites, project))
+        return await told(f"the sites of {project}", partial(accounts.sites, project))
 
     projects = {name for one in (own, *near) for place in one.site_folders for name in place.projects}
     apps, by_repository, by_project = await together(
