@@ -26,7 +26,9 @@ def commands() -> str:
     for command, names in every_command(app):
         prepare(command, names)
     page = app.generate_docs(output_format="markdown")
-    page = re.sub(r"^liftlock ([\w ]+?) \1 ", r"liftlock \1 ", page, flags=re.MULTILINE)  # it names commands twice
+    page = re.sub(
+        r"^liftlock ([\w ]+?) \1 ", r"liftlock \1 ", page, flags=re.MULTILINE
+    )  # it names commands twice
     page = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", page, flags=re.DOTALL)
     page = page.replace("# liftlock\n", f"# Commands\n\n{NOTE}\n", 1)
     return page.rstrip() + "\n\nWhat a command ends with: [exit codes](exit-codes.md).\n"
