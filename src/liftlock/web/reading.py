@@ -116,7 +116,9 @@ class Observed(Generic[T]):
         before, trouble = self._value, self._trouble
         try:
             with ungrouped():
-                self._value = await self._look()
+                found = await self._look()
+            if found != self._value:  # as long as it is the very same one, nothing has to be drawn again
+                self._value = found
             self._at, self._trouble = self._now(), None
         except LiftlockError as error:
             self._trouble = error
@@ -130,7 +132,7 @@ class Observed(Generic[T]):
             self._looked_at = anyio.current_time()
             self._is_looking = False
             self._seen.set()
-        if self._value != before or str(self._trouble) != str(trouble):
+        if self._value is not before or str(self._trouble) != str(trouble):
             self._changed()
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
+from markupsafe import Markup
 from starlette.requests import Request
 
 from liftlock.model import Project
@@ -25,6 +29,12 @@ class Site:
     followers: Followers
     open: Open
     """Opens the project's adapters for a person's account."""
+    fragments: OrderedDict[Hashable, tuple[int, tuple[object, ...], Markup]] = field(
+        default_factory=OrderedDict
+    )
+    """Parts of pages that are drawn; see `pages.render.fragment`."""
+    boards: dict[tuple[str, ...], tuple[object, Any]] = field(default_factory=dict)
+    """By the environments that somebody sees: what was seen, and the board that was made of it."""
 
 
 def site_of(request: Request) -> Site:

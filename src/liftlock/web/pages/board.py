@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,8 +14,8 @@ from liftlock.commands.status import Cell, Status
 from liftlock.model import Intent, Known, Project, Relation, Unknown, same_artifacts
 from liftlock.planning.observation import Drift
 from liftlock.web.access.people import Right, person_of
-from liftlock.web.pages.render import page
-from liftlock.web.site import site_of
+from liftlock.web.pages.render import fragment, page
+from liftlock.web.site import Site, site_of
 
 
 class Kind(StrEnum):
@@ -167,6 +168,30 @@ def levels(
 SHOWS = ("all", "waiting", "trouble")
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The whole board, for people who see the same environments."""
+
+    heads: Sequence[Level]
+    rows: Mapping[str, Sequence[Square]]
+    counts: Mapping[str, int]
+
+
+def _drawn(site: Site, status: Status, seen: tuple[str, ...]) -> Drawn:
+    """The board as it was seen, made once for every look."""
+    kept = site.boards.get(seen)
+    if kept is not None and kept[0] is status:
+        known: Drawn = kept[1]
+        return known
+    project = site.project
+    squares = {(app, name): square(project, status, app, name) for app in project.apps for name in seen}
+    rows = {app: [squares[app, name] for name in seen] for app in project.apps}
+    counts = {name: sum(_fits(name, row) for row in rows.values()) for name in SHOWS}
+    made = Drawn(levels(project, status, squares, seen), rows, counts)
+    site.boards[seen] = status, made
+    return made
+
+
 def _fits(show: str, row: Sequence[Square]) -> bool:
     """Whether an app's row belongs to what is shown."""
     match show:
@@ -184,28 +209,29 @@ async def board(request: Request) -> Response:
     view = await site.reading.board()
     show = request.query_params.get("show", "all")
     show = show if show in SHOWS else "all"
-    rows: dict[str, list[Square]] = {}
-    heads: list[Level] = []
+    drawn: Drawn | None = None
+    table = Markup("")
     if view.value is not None:
-        project = site.project
-        seen = person_of(request).where(Right.SEE)
-        squares = {
-            (app, name): square(project, view.value, app, name) for app in project.apps for name in seen
-        }
-        heads = levels(project, view.value, squares, seen)
-        every = {app: [squares[app, name] for name in seen] for app in project.apps}
-        counts = {name: sum(_fits(name, row) for row in every.values()) for name in SHOWS}
-        rows = {app: row for app, row in every.items() if _fits(show, row)}
-    else:
-        counts = dict.fromkeys(SHOWS, 0)
+        seen = tuple(person_of(request).where(Right.SEE))
+        drawn = _drawn(site, view.value, seen)
+        made = drawn
+        table = fragment(
+            request,
+            "board_table.html",
+            (show, seen),
+            view.value,
+            heads=lambda: made.heads,
+            rows=lambda: {app: row for app, row in made.rows.items() if _fits(show, row)},
+            show=lambda: show,
+        )
     return page(
         request,
         "board.html",
         version=version,
         reload_s=2 if view.is_first_look else 0,
         view=view,
-        heads=heads,
-        rows=rows,
+        heads=drawn.heads if drawn else (),
+        table=table,
         show=show,
-        counts=counts,
+        counts=drawn.counts if drawn else dict.fromkeys(SHOWS, 0),
     )

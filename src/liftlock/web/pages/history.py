@@ -13,7 +13,7 @@ from liftlock.commands.history import Entry, moment_of, nobody_so_named
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Intent, Release, State
 from liftlock.web.access.people import Right, person_of
-from liftlock.web.pages.render import address, page
+from liftlock.web.pages.render import address, fragment, page
 from liftlock.web.reading import Asked
 from liftlock.web.site import site_of
 
@@ -128,7 +128,15 @@ async def history(request: Request) -> Response:
         version=version,
         reload_s=2 if view.is_first_look else 0,
         view=view,
-        lines_=[line(entry) for entry in entries],
+        listed_=fragment(
+            request,
+            "history_list.html",
+            (wanted, tuple(person.where(Right.SEE))),
+            view.value,
+            lines_=lambda: [line(entry) for entry in entries],
+        )
+        if entries
+        else None,
         query=query,
         wrong=wrong,
         nobody=nobody,

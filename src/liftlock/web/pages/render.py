@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -162,6 +162,35 @@ def page(
         )
     )
     return HTMLResponse(html, status, headers={"cache-control": "no-store"})
+
+
+MOST_FRAGMENTS = 64
+AGES_S = 5
+"""Ages in a fragment are at most so many seconds behind; the script counts on from there."""
+
+
+def fragment(
+    request: Request, template: str, key: Hashable, *of: object, **make: Callable[[], Any]
+) -> Markup:
+    """The large part of a page, drawn once for all who are shown the same.
+
+    `key` says what is shown, and `of` are the values that it is made of: as long as they are the very same
+    ones, it is drawn again only for the ages in it. `make` gives what the template needs, when it is drawn.
+    """
+    site = site_of(request)
+    now = site.reading.now()
+    tick = int(now.timestamp()) // AGES_S
+    whole = (template, key)
+    kept = site.fragments.get(whole)
+    if kept is not None and kept[0] == tick and all(a is b for a, b in zip(kept[1], of, strict=True)):
+        site.fragments.move_to_end(whole)
+        return kept[2]
+    values = {name: value() for name, value in make.items()}
+    drawn = Markup(templates().get_template(template).render(project=site.project, now=now, **values))  # noqa: S704 - a template's, escaped by it
+    site.fragments[whole] = tick, of, drawn
+    if len(site.fragments) > MOST_FRAGMENTS:
+        site.fragments.popitem(last=False)
+    return drawn
 
 
 def troubled(request: Request, error: LiftlockError, status: int) -> HTMLResponse:
