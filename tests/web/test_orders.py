@@ -250,3 +250,14 @@ async def test_a_form_of_another_page_is_refused() -> None:
             "/environments/staging/resume", data={}, headers={"origin": "http://evil.example"}
         )
         assert answer.status_code == 403
+
+
+async def test_whoever_is_notified_is_led_to_the_page_of_the_promotion() -> None:
+    world = World()
+    world.project = replace(world.project, serve=Serve(url="https://lift.example/"))
+    async with served(world) as browser:
+        await ended(browser, await promoted(browser))
+        (intent,) = await world.ledger.intents("staging", 5)
+        (told,) = world.notifier.told
+        assert told.url == f"https://lift.example/promotions/{intent.id}"
+        assert "succeeded" in await browser.text(f"/promotions/{intent.id}")

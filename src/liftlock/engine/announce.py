@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from urllib.parse import quote
 
 from liftlock.errors import LiftlockError, ours
 from liftlock.model import Backup, Intent, Kind, Project
@@ -44,8 +45,15 @@ def announcement(
         lines=tuple(lines),
         backups=tuple(sorted(backups, key=lambda b: b.app)),
         notes=(*(f"{gate} was overridden: {why}" for gate, why in intent.overrides.items()), *notes),
-        url=intent.url,
+        url=page_of(project, intent),
     )
+
+
+def page_of(project: Project, intent: Intent) -> str:
+    """Where people can look at a run: at the project's own server, else at the ledger; "" where there is neither."""
+    if project.serve.url and intent.id:
+        return f"{project.serve.url.rstrip('/')}/promotions/{quote(intent.id, safe='')}"
+    return intent.url
 
 
 async def app_lines(project: Project, adapters: Adapters, apps: Sequence[AppPlan]) -> list[AppLine]:
