@@ -62,9 +62,13 @@ class Shelf:
         """The process type's repository in the project's archive; "" when it has none."""
         return f"{self.archived}/{target.app.lower()}/{process_type}" if self.archived else ""
 
-    def tags(self, image_id: ImageId, commit: str) -> list[str]:
-        """The tags that an image of a commit is kept under, the surest first."""
-        return [id_tag(image_id), commit] if self.by_id else [commit]
+    def tags(self, repository: str, image_id: ImageId, commit: str) -> list[str]:
+        """The tags that an image of a commit has in a repository, the surest first.
+
+        The archive has every image by its id: it is there to keep them.
+        """
+        is_kept = self.by_id or (self.archived and repository.startswith(f"{self.archived}/"))
+        return [id_tag(image_id), commit] if is_kept else [commit]
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """Look for every image at once: one round trip where the target has the commit's tag, else two."""
@@ -99,7 +103,7 @@ class Shelf:
         """
         artifact = release.artifacts[process_type]
         own = self.repository(target, process_type)
-        references = self._references(release, artifact)
+        references = self._references(own, release, artifact)
         first = await self._look_up(own, references[0], artifact, "target")
         if first.image_id is not None:
             return first
@@ -114,7 +118,7 @@ class Shelf:
         looks += [
             partial(self._look_up, repository, reference, artifact, where)
             for repository, where in places.items()
-            for reference in references
+            for reference in self._references(repository, release, artifact)
         ]
         if not self.by_id:
             # Last: a copy that was cut short leaves the config there, and no manifest to release it by.
@@ -123,9 +127,9 @@ class Shelf:
         best = next((find for find in finds if find.image_id is not None), None)
         return best or Find(trouble=first.trouble + tuple(t for find in finds for t in find.trouble))
 
-    def _references(self, release: Release, artifact: Artifact) -> list[str]:
+    def _references(self, repository: str, release: Release, artifact: Artifact) -> list[str]:
         """What the image may be called in a repository, the surest name first."""
-        names = [*self.tags(ImageId(str(artifact)), release.commit), LATEST]
+        names = [*self.tags(repository, ImageId(str(artifact)), release.commit), LATEST]
         if isinstance(artifact, RecordedId):
             names.append(str(artifact))  # it may be a manifest's digest
         return names
@@ -190,7 +194,7 @@ class Shelf:
                     hint="Plan again.",
                 )
             image = find.image
-        surest, *others = self.tags(image.image_id, release.commit)
+        surest, *others = self.tags(repository, image.image_id, release.commit)
         await self.images.copy(image, repository, surest, progress)
         arrived = await self.images.look_up(repository, surest)
         if arrived is None or arrived.image_id != artifact:
@@ -215,7 +219,7 @@ class Shelf:
         artifact = release.artifacts[process_type]
         repository = self.repository(target, process_type)
         trouble: list[str] = []
-        for reference in self._references(release, artifact):
+        for reference in self._references(repository, release, artifact):
             find = await self._look_up(repository, reference, artifact, "target")
             if find.image is not None:
                 return find.image

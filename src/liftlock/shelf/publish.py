@@ -10,7 +10,7 @@ from pathlib import Path
 from liftlock.errors import ArtifactMissing, LiftlockError
 from liftlock.model import App, ImageId, ProcessSource, Project, Release
 from liftlock.ports import PUBLICATION, BuiltImage, Images, Progress, Publication, RegistryImage
-from liftlock.shelf.images import LATEST, Shelf, id_tag
+from liftlock.shelf.images import LATEST, Shelf
 from liftlock.tasks import Rendezvous, together
 
 
@@ -107,8 +107,11 @@ class _OneImage:
                 f"and cannot be had from a Docker engine: {error.headline}",
                 hint=f"Push it: docker tag {self.source.image} {name} && docker push {name}",
             ) from error
-        if self.publisher.shelf.by_id:
-            tags = {repository: [id_tag(built.image_id), *names] for repository, names in tags.items()}
+        shelf = self.publisher.shelf
+        tags = {
+            repository: list(dict.fromkeys([*shelf.tags(repository, built.image_id, self.commit), *names]))
+            for repository, names in tags.items()
+        }
         image = await self._images.publish(
             self.source, self.checkout, tags, self.progress, self.publication.before_tags
         )
@@ -151,9 +154,10 @@ class _OneImage:
         return {process_type: image.image_id for process_type, image in first.items()}
 
     async def _copy(self, image: RegistryImage, repository: str, there: RegistryImage | None) -> None:
-        shelf = self.publisher.shelf
-        if there is None or there.image_id != image.image_id:
-            for tag in shelf.tags(image.image_id, self.commit):
-                await self._images.copy(image, repository, tag, self.progress)
-        elif shelf.by_id and await self._images.look_up(repository, id_tag(image.image_id)) is None:
-            await self._images.copy(there, repository, id_tag(image.image_id), self.progress)
+        tags = self.publisher.shelf.tags(repository, image.image_id, self.commit)
+        if there is not None and there.image_id == image.image_id:
+            # The commit's tag is there; its own may not be, if somebody else pushed it.
+            image, tags = there, [tag for tag in tags if tag != self.commit]
+            tags = [tag for tag in tags if await self._images.look_up(repository, tag) is None]
+        for tag in tags:
+            await self._images.copy(image, repository, tag, self.progress)
