@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,8 @@ class NoEngine(Exception):
 
 
 @contextmanager
-def dockerd() -> Iterator[str]:
-    """Run an engine; its DOCKER_HOST. Raises `NoEngine` where it cannot run."""
+def dockerd(variables: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run an engine, `variables` among its own; its DOCKER_HOST. Raises `NoEngine` where it cannot run."""
     if shutil.which("docker") is None or shutil.which("dockerd") is None:
         raise NoEngine("docker and dockerd are not installed (apt-get install docker.io)")
     if os.geteuid() != 0:
@@ -32,7 +32,7 @@ def dockerd() -> Iterator[str]:
             "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--storage-driver=vfs",
         ]  # fmt: skip
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=log)
+            process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **(variables or {})})
         try:
             _wait_for(process, host, folder / "log")
             yield host
