@@ -81,12 +81,17 @@ site: $(VENV)/.dev
 links: $(VENV)/.dev
 	$(BIN)/sphinx-build --quiet -b linkcheck -d build/doctrees docs build/links
 
-## Measure promotions and the engine, and print the ratios
+## Measure start-up, promotions, the engine and pushes, and print one table of ratios (`make clients` adds the vendors')
 bench: $(VENV)/.dev $(VENV)/.project installed
-	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock $(BIN)/python -m benchmarks.startup
+	@mkdir -p build && rm -f build/ratios
+	$(MEASURED) $(BIN)/python -m benchmarks.startup --beside "$(CLIENTS)"
 	$(BIN)/python -m benchmarks.engine
-	$(BIN)/python -m benchmarks.promotion
-	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock $(BIN)/python -m benchmarks.push
+	$(MEASURED) $(BIN)/python -m benchmarks.promotion --program $(CURDIR)/$(INSTALLED)/full/bin/liftlock
+	$(MEASURED) $(BIN)/python -m benchmarks.push
+	@$(BIN)/python -m benchmarks.ratios build/ratios
+
+# The installed wheel is measured, and what is compared is kept for one table of all.
+MEASURED = LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock LIFTLOCK_BENCH=$(CURDIR)/build/ratios
 
 ## Pin the requirements anew, from pyproject.toml and requirements/*.in (UPGRADE=1 takes newer versions)
 requirements: $(VENV)/.dev

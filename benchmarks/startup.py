@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from benchmarks.ratios import Comparison, note
 from liftlock.demo.materials import create_workspace
 from liftlock.demo.sandbox_process import Sandbox, environment, start_sandbox
 from liftlock.demo.workspace import prepare
@@ -74,6 +75,11 @@ def main(rounds: int, beside: Path | None) -> None:
     for each in [*contenders[:3], own, *contenders[3:]]:
         median = statistics.median(each.seconds)
         print(f"| `{each.name}` | {median:.3f} | {min(each.seconds):.3f} | {median / bare:.1f} times |")
+    version = statistics.median(contenders[1].seconds)
+    for each in (contenders[0], *contenders[3:]):
+        note(Comparison("`liftlock --version`", version, f"`{each.name}`", statistics.median(each.seconds)))
+    first_s = statistics.median(own.seconds)
+    note(Comparison("`liftlock status`, until its first request", first_s, f"`{contenders[0].name}`", bare))
 
 
 def _asked(sandbox: Sandbox) -> tuple[float, int]:

@@ -28,6 +28,7 @@ from tests.registry.cncf import NoRegistry, cncf
 from tests.registry.dockerd import NoEngine, dockerd
 
 from benchmarks.push.pictures import IMAGES
+from benchmarks.ratios import Comparison, note
 
 ENVIRONMENTS = ("dev", "staging", "production")
 STORIES = ("cold", "one layer changed", "no change")
@@ -237,6 +238,12 @@ def show(contenders: Sequence[str], results: dict[tuple[str, int], list[Measured
                 f"  {statistics.median(one.bytes for one in measured) / 1e6:8.1f} MB sent"
                 f"  {max(one.peak_mb for one in measured):6.0f} MB peak"
             )
+            if contender != "liftlock":
+                sent = [
+                    statistics.median(one.bytes for one in results[who, number])
+                    for who in ("liftlock", contender)
+                ]
+                note(Comparison(f"push, {story}", ours, f"`{contender}`", median, None, None, *sent))
 
 
 if __name__ == "__main__":
