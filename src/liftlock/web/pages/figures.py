@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -16,8 +17,8 @@ from liftlock.planning.observation import Drift
 from liftlock.web.access.people import Right, person_of
 from liftlock.web.live import PROJECT
 from liftlock.web.numbers import MEANINGS, Numbers, Report
-from liftlock.web.pages.render import long, page
-from liftlock.web.pictures.columns import HEIGHT, columns
+from liftlock.web.pages.render import fragment, long, page
+from liftlock.web.pictures.columns import HEIGHT, Columns, columns
 from liftlock.web.site import site_of
 
 DAYS = (30, 90, 365)
@@ -62,6 +63,27 @@ async def numbers(request: Request) -> Response:
     chosen = request.query_params.get("environment", "")
     chosen = chosen if chosen in seen else next(reversed(seen), "")
     found = view.value
+    drawn = Markup("")
+    if found is not None:
+        shown = found
+        drawn = fragment(
+            request,
+            "numbers_report.html",
+            (days, chosen, tuple(seen)),
+            found,
+            report=lambda: shown,
+            environments=lambda: [_card(shown.environments[name]) for name in seen],
+            apps=lambda: [
+                (shown.apps[chosen, app], said(shown.apps[chosen, app]))
+                for app in site.project.apps
+                if (chosen, app) in shown.apps
+            ],
+            chosen=lambda: chosen,
+            days=lambda: days,
+            seen=lambda: seen,
+            meanings=lambda: MEANINGS,
+            height=lambda: HEIGHT,
+        )
     return page(
         request,
         "numbers.html",
@@ -70,21 +92,13 @@ async def numbers(request: Request) -> Response:
         view=view,
         days=days,
         choices=DAYS,
-        environments=[
-            (found.environments[e], said(found.environments[e]), columns(found.environments[e].weeks))
-            for e in seen
-        ]
-        if found
-        else [],
         chosen=chosen,
-        apps=[(found.apps[chosen, app], said(found.apps[chosen, app])) for app in site.project.apps]
-        if found and chosen
-        else [],
-        meanings=MEANINGS,
-        height=HEIGHT,
-        report=found,
-        seen=seen,
+        drawn=drawn,
     )
+
+
+def _card(numbers: Numbers) -> tuple[Numbers, Mapping[str, str], Columns]:
+    return numbers, said(numbers), columns(numbers.weeks)
 
 
 async def numbers_document(request: Request) -> Response:
