@@ -77,6 +77,8 @@ LAST = 2**63 - 1
 """No row has a higher number."""
 AT_A_TIME = 100
 """How many rows are read at once where not each of them is wanted."""
+FEW, MOST_AT_ONCE = 16, 1000
+"""How many rows are read first where only those since a moment are wanted, and how many at once at most."""
 SHOWN = 20
 """How many of an app's newest records are shown beside the newest one."""
 
@@ -163,6 +165,8 @@ class SqlLedger(ABC):
         """The newest rows that are wanted, read some at a time until there are enough of them."""
         found: list[T] = []
         before, size = LAST, limit if where is anything else max(limit, AT_A_TIME)
+        if since is not None:  # how far back that reaches is not known: often it is a few rows of very many
+            size = min(size, FEW)
         while len(found) < limit:
             values = self._values(**place, before=before, most=size)
             rows = await self.store.rows(self.sql(sql), values)
@@ -174,7 +178,7 @@ class SqlLedger(ABC):
                     found.append(one)
             if len(rows) < size:
                 break
-            before = rows[-1]["id"]
+            before, size = rows[-1]["id"], min(4 * size, max(limit, AT_A_TIME), MOST_AT_ONCE)
         return found
 
     async def account(self) -> str:
