@@ -130,7 +130,7 @@ def soak(ledger: str, minutes: float) -> None:
                 "/apps/service-07",
                 "/environments/qa",
                 "/plan/dev/qa",
-                f"/history?by=p{asked}",
+                f"/history?app=service-{asked % 64:02d}",
             ):
                 client.get(page)
                 asked += 1

@@ -42,6 +42,9 @@ WATCH_S = 45.0
 """How often the board is looked at anew while somebody has a page open."""
 MOST = 256
 """How many observations are kept; the one that was wanted longest ago goes first."""
+MOST_LOOKS, MOST_LONG_LOOKS = 16, 2
+"""How many looks go on at once, and how many of those that may read far back in the ledger: whoever asks for
+every page of the history must not keep the others from the board."""
 MOST_ENTRIES = 10_000
 """How many entries of the history the numbers are made of, at most."""
 
@@ -76,8 +79,10 @@ class Observed(Generic[T]):
         tasks: anyio.abc.TaskGroup,
         changed: Callable[[], None],
         fresh_s: float,
+        turns: anyio.CapacityLimiter,
     ) -> None:
         self._look = look
+        self._turns = turns
         self._now = now
         self._tasks = tasks
         self._changed = changed
@@ -116,7 +121,8 @@ class Observed(Generic[T]):
         before, trouble = self._value, self._trouble
         try:
             with ungrouped():
-                found = await self._look()
+                async with self._turns:
+                    found = await self._look()
             if found != self._value:  # as long as it is the very same one, nothing has to be drawn again
                 self._value = found
             self._at, self._trouble = self._now(), None
@@ -186,6 +192,8 @@ class Reading:
         self._tasks = tasks
         self._changes = changes
         self._kept: OrderedDict[Hashable, Observed[Any]] = OrderedDict()
+        self._turns = anyio.CapacityLimiter(MOST_LOOKS)
+        self._long_turns = anyio.CapacityLimiter(MOST_LONG_LOOKS)
 
     def now(self) -> datetime:
         return self.adapters.clock.now()
@@ -200,11 +208,13 @@ class Reading:
         look = partial(
             read_history, self.project, self.adapters, asked.environment or None, asked.limit, wanted
         )
-        return await self._observed(("history", asked), look).view()
+        return await self._observed(("history", asked), look, is_long=True).view()
 
     async def numbers(self, days: int) -> View[Report]:
         """The four numbers of the last so many days, of every environment and app."""
-        return await self._observed(("numbers", days), partial(self._numbers, days), fresh_s=60.0).view()
+        return await self._observed(
+            ("numbers", days), partial(self._numbers, days), fresh_s=60.0, is_long=True
+        ).view()
 
     async def _numbers(self, days: int) -> Report:
         until = self.now()
@@ -289,11 +299,17 @@ class Reading:
         return self._observed("board", partial(look_at, self.project, self.adapters, environments))
 
     def _observed(
-        self, key: Hashable, look: Callable[[], Awaitable[T]], fresh_s: float = FRESH_S
+        self,
+        key: Hashable,
+        look: Callable[[], Awaitable[T]],
+        fresh_s: float = FRESH_S,
+        *,
+        is_long: bool = False,
     ) -> Observed[T]:
         if key not in self._kept:
             changed = partial(self._changes.tell, PROJECT)
-            self._kept[key] = Observed(look, self.now, self._tasks, changed, fresh_s)
+            turns = self._long_turns if is_long else self._turns
+            self._kept[key] = Observed(look, self.now, self._tasks, changed, fresh_s, turns)
             if len(self._kept) > MOST:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
