@@ -18,7 +18,8 @@ from tests.e2e.cloud import Cloud
 from tests.registry.cncf import NoRegistry, cncf
 from tests.registry.dockerd import NoEngine, dockerd
 
-pytestmark = [pytest.mark.e2e, pytest.mark.docker]
+# A real engine's tasks take their time; the world, the swarm and the registry are made here too.
+pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.timeout(400)]
 
 COMPOSE = """\
 services:

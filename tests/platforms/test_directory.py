@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,8 @@ from typing import Any
 import anyio
 import pytest
 
-from liftlock.errors import ArtifactMissing, LiftlockError, NotHealthy, ReleaseFailed, UsageError
+from liftlock.changes import guarded
+from liftlock.errors import ArtifactMissing, LeaseLost, LiftlockError, NotHealthy, ReleaseFailed, UsageError
 from liftlock.model import (
     App,
     Environment,
@@ -377,6 +378,47 @@ async def test_a_site_that_somebody_else_switches_meanwhile_is_not_healthy(rig: 
         tasks.start_soon(rig.platform.release, target, second, rig.told.append)
         with pytest.raises(NotHealthy, match="by somebody else"):
             await rig.platform.settle(target, first, switch, 5.0, rig.told.append)
+
+
+@pytest.mark.promise("P3")
+@pytest.mark.parametrize("change", ["stage", "release", "restore", "empty"])
+async def test_nothing_is_changed_without_leave(rig: Rig, change: str) -> None:
+    """P3. The lease was lost meanwhile."""
+    first, second = await rig.publish("1"), await rig.publish("2")
+    await rig.lift(first, "dev")
+    target = rig.target("dev")
+    before = sorted(rig.root("dev").rglob("*"))
+
+    async def refuse(lasts_s: float) -> None:
+        raise LeaseLost(f"no lease for {lasts_s} s")
+
+    changes: dict[str, Callable[[], Awaitable[object]]] = {
+        "stage": lambda: rig.platform.stage(target, Located(second, {}), None, rig.told.append),
+        "release": lambda: rig.platform.release(target, second, rig.told.append),
+        "restore": lambda: rig.platform.restore(target, Known(second.artifacts), rig.told.append),
+        "empty": lambda: rig.platform.restore(target, Known({}), rig.told.append),
+    }
+    with guarded(refuse), pytest.raises(LeaseLost):
+        await changes[change]()
+    assert rig.page("dev") == "page 1"
+    assert sorted(rig.root("dev").rglob("*")) == before
+
+
+async def test_doctor_says_what_each_directory_serves_and_what_to_mend(rig: Rig) -> None:
+    release = await rig.publish()
+    await rig.lift(release, "dev")
+    shutil.rmtree(rig.root("production"))
+    (rig.root("staging") / "current").mkdir()
+    dev, staging, production = rig.platform.probes()
+    assert (dev.group, dev.what) == ("Directories", "www/dev/explore (Explore in dev)")
+    found = await dev.run()
+    assert found.said == f"there, serves {site_of(release).content[:12]}, 1 version kept"
+    assert not found.note
+    with pytest.raises(LiftlockError, match="current is no link"):
+        await staging.run()
+    with pytest.raises(UsageError, match="is not on this machine") as caught:
+        await production.run()
+    assert "install -d" in caught.value.hint
 
 
 async def test_many_at_once_make_one_version_and_one_of_them_is_served(rig: Rig) -> None:

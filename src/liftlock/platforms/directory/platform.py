@@ -12,6 +12,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
+from liftlock.changes import may_begin
 from liftlock.errors import ArtifactMissing, LiftlockError, NotHealthy, ReleaseFailed, UsageError, VendorError
 from liftlock.model import App, Known, Located, Missing, Release, Running, SiteVersion, Target, Unknown
 from liftlock.platforms.directory.content import site_files
@@ -25,6 +26,8 @@ SITE = "site"
 KEEP, PUBLIC = 10, "public"
 HEALTH_LIMIT_S = 60.0
 """How long the health path may answer wrongly after the switch: what is before it may cache."""
+CHANGE_S = 10.0
+"""A change of links takes at most so long, waiting for another process' included."""
 _HEALTH_TIME_S = 5.0
 _LONGEST_GAP_S = 5.0
 _SETBACKS = 2
@@ -101,7 +104,7 @@ class Directory:
         return {SITE: found.sizes} if found is not None else {}
 
     def page(self, target: Target) -> str:
-        """See `ports.HasPages`. Its address, where the file tells it, else its directory."""
+        """See `ports.HasPages`. Where it is served, as the file says, else its directory."""
         return str(target.options.get("url") or self._root(target).as_uri())
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
@@ -158,6 +161,7 @@ class Directory:
         """See `ports.Platform`. What is served now becomes a version too, if it is none: it may be gone back to."""
         release, site = located.release, self._site(target)
         version = _site_version(release)
+        await may_begin(CHANGE_S)
         with _told(site.root, "written", LiftlockError):
             await to_thread.run_sync(site.keep_served)
             await to_thread.run_sync(site.prune, _keep(target), version.content)
@@ -264,6 +268,7 @@ class Directory:
             await self._serve(target, version, "It was not taken back.")
             return
         site = self._site(target)
+        await may_begin(CHANGE_S)
         with _told(site.root, "written", ReleaseFailed):
             await to_thread.run_sync(site.clear)
 
@@ -302,6 +307,7 @@ class Directory:
 
     async def _serve(self, target: Target, version: SiteVersion, then: str) -> bool:
         site = self._site(target)
+        await may_begin(CHANGE_S)
         with _told(site.root, "written", ReleaseFailed):
             try:
                 return await to_thread.run_sync(site.switch, version.content, _keep(target))
