@@ -60,7 +60,7 @@ def test_a_failure_says_what_was_put_back_what_runs_and_what_to_type() -> None:
     plan, result = ended(world)
     text = "\n".join(said(plan, result))
     a = release("SSO", "a").short_commit
-    assert "what happened   verify:ODB: ODB crashed at start." in text
+    assert "what happened   verify ODB: ODB crashed at start." in text
     assert "put back        SSO, ODB" in text or "put back        ODB, SSO" in text
     assert f"runs as before  SSO {a}, ODB {a}" in text
     assert f"untouched       Explore {a}" in text

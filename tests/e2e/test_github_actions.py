@@ -85,7 +85,7 @@ def test_a_failure_is_annotated_and_says_what_next(cloud: Cloud, tmp_path: Path)
     runner = Runner(tmp_path / "runner")
     ran = cloud.run("promote dev staging --yes", 1, variables=runner.variables)
     (annotation,) = annotated(ran.err)
-    assert annotation.startswith("promotion from dev to staging: failed: verify:SSO: ")
+    assert annotation.startswith("promotion from dev to staging: failed: verify SSO: ")
     assert "\n" in annotation, "with the app's last lines"
     assert runner.outputs["state"] == "failed"
     assert runner.outputs["exit-code"] == "1"

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from liftlock.cli.output import Output
+from liftlock.cli.steps import in_words
 from liftlock.engine.events import (
     Event,
     Notice,
@@ -133,7 +134,9 @@ class _Teller:
                 text = event.text if isinstance(event, StepProgress) else "begins"
                 self._output.line(f"    {event.step}: {text}", style="dim")
             case Stopping(reason):
-                self._output.line(f"stopping: {reason}", style="yellow")
+                step, failed, _ = reason.rpartition(" failed")
+                told = f"{in_words(step)}{failed}" if failed else reason
+                self._output.line(f"stopping: {told}", style="yellow", hang=2)
             case UndoStarted(apps):
                 self._output.line(f"putting back: {', '.join(apps)}", style="yellow")
             case Waiting(vendor, seconds, why):

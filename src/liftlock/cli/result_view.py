@@ -9,6 +9,7 @@ from datetime import datetime
 from liftlock import wording
 from liftlock.cli.output import Output
 from liftlock.cli.plan_view import commits, heading
+from liftlock.cli.steps import in_words
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
@@ -43,7 +44,8 @@ def show_result(output: Output, plan: Plan, result: Result) -> None:
     output.line(f"{heading(plan)}: {how}{mixed} after {seconds}{who}.", style="bold red", hang=2)
     if result.cause is not None:
         output.line(
-            f"  what happened   {result.failed_step}: {_without_dates(result.cause.message)}", hang=18
+            f"  what happened   {in_words(result.failed_step)}: {_without_dates(result.cause.message)}",
+            hang=18,
         )
         if result.cause.hint:
             output.line(f"                  {result.cause.hint}", hang=18)

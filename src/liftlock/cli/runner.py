@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from liftlock.cli.steps import in_words
 from liftlock.engine.events import Emit, Event, RunStarted, StepFinished
 from liftlock.engine.outcome import Ending, Result
 from liftlock.errors import LiftlockError, ungrouped
@@ -96,7 +97,7 @@ class Report:
         if self._state not in {"succeeded", "unchanged", "undone"}:
             cause = result.cause.message if result.cause else result.interrupted
             hint = result.cause.hint if result.cause else ""
-            where = f"{result.failed_step}: " if result.failed_step else ""
+            where = f"{in_words(result.failed_step)}: " if result.failed_step else ""
             self.failure = f"{where}{cause}\n{hint}".strip(), f"{self._title}: {self._state}"
 
     def finished(self, code: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from liftlock import wording
 from liftlock.cli.plan_view import heading
 from liftlock.cli.result_view import next_step
+from liftlock.cli.steps import in_words
 from liftlock.engine.announce import origin
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
@@ -139,7 +140,7 @@ def _backups(backups: Sequence[Backup]) -> str:
 
 def _cause(result: Result) -> str:
     if result.cause is not None:
-        said = _quote(f"{result.failed_step}: {result.cause.message}")
+        said = _quote(f"{in_words(result.failed_step)}: {result.cause.message}")
         return f"{said}\n\n{_text(result.cause.hint)}" if result.cause.hint else said
     return _quote(result.interrupted) if result.interrupted else ""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from liftlock import wording
+from liftlock.cli.steps import WORDS
 from liftlock.model import StepTime
 
 NARROWEST = 12
@@ -15,7 +16,6 @@ NARROWEST = 12
 WIDEST = 100
 """Wider bars tell no more."""
 STYLES = {"stage": "blue", "backup": "cyan", "release": "bold green", "verify": "green"}
-WORDS = {"stage": "stage", "backup": "back up", "release": "switch", "verify": "verify"}
 
 
 @dataclass(frozen=True, slots=True)
