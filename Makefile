@@ -97,7 +97,7 @@ MEASURED = LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock LIFTLOCK_BE
 requirements: $(VENV)/.dev
 	@: # The files name no index, no folder and no option of this machine's pip.
 	$(COMPILE) --all-extras -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in $(if $(UPGRADE),--upgrade)
-	$(COMPILE) -c requirements/dev.txt --extra firebase --extra push --extra sandbox --extra swarm --extra web -o requirements/full.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --all-extras -o requirements/full.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra firebase --extra push -o requirements/action.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
