@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 import pytest
 
+from liftlock.commands.promote import plan_promotion
 from liftlock.commands.rollback import in_effect, moment_of, plan_rollback
-from liftlock.errors import UsageError
+from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Backup, Known, Release
 from liftlock.planning.plan import Action, Plan
 from tests.commands.world import World, played
@@ -104,6 +106,20 @@ def migrating(version: str, schema: str) -> Release:
 def kept(name: str, at_min: float) -> Backup:
     finished = START + timedelta(minutes=at_min)
     return Backup(name, "db-SSO", "SSO", "fake", 1000, finished, finished)
+
+
+@pytest.mark.promise("P8")
+def test_an_app_that_the_last_promotion_left_alone_is_not_silently_left_alone_again() -> None:
+    async def main() -> None:
+        world = World()
+        await world.run(partial(plan_promotion, world.project, world.adapters, "dev", "staging", ["ODB"]))
+        (intent,) = await world.ledger.intents("staging", 1)
+        with pytest.raises(LiftlockError, match=f"{intent.id}, was about ODB, and not about SSO") as refused:
+            await back(world, "SSO")
+        assert "liftlock history staging --app SSO" in refused.value.hint
+        assert commits(await back(world, "ODB"))["ODB"] == "a"
+
+    played(main)
 
 
 @pytest.mark.parametrize(

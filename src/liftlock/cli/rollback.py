@@ -29,6 +29,7 @@ async def rollback(
     environment: EnvironmentName,
     /,
     *apps: AppName,
+    app: list[AppName] | None = None,
     to: PromotionId = "",
     yes: Annotated[bool, Flag] = False,
     dry_run: Annotated[bool, Flag] = False,
@@ -49,6 +50,8 @@ async def rollback(
         The environment to roll back.
     apps:
         Only these apps.
+    app:
+        The same, as an option; may be given several times.
     to:
         An id that `history` shows: go back to the deployments as they stood after it. Or a time
         (2026-11-20T12:00, in UTC unless it says otherwise), or how long ago (2h): as they were then.
@@ -73,9 +76,11 @@ async def rollback(
         Print events, one JSON document a line, while it runs.
     """
 
+    chosen = (*apps, *(app or ()))
+
     async def make(project: Project, adapters: Adapters) -> Plan:
         return await plan_rollback(
-            project, adapters, environment, to=to, apps=apps, conditions=Conditions(accept_drift)
+            project, adapters, environment, to=to, apps=chosen, conditions=Conditions(accept_drift)
         )
 
     overrides = overridden(override or (), reason) | ({"drift": "--accept-drift"} if accept_drift else {})

@@ -1,50 +1,56 @@
-"""Look whether an environment's last states could still be gone back to.
+"""Look whether an app's last states could still be gone back to, before anything is changed.
 
-It runs beside a promotion, while that stages its artifacts, and nothing waits for it: what a
-registry or a site has expired is a note, not a failure. What it cannot look at it does not tell.
+What a registry or a site has expired is a note on the plan, not a refusal: whoever promotes decides.
 """
 
 from __future__ import annotations
 
-from liftlock.errors import LiftlockError
-from liftlock.model import Kind, Missing, Project
-from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters
-from liftlock.tasks import all_at_once
+from collections.abc import Sequence
+
+import anyio
+
+from liftlock.errors import LiftlockError, ours
+from liftlock.model import Artifacts, Deployment, Missing, Target, same_artifacts
+from liftlock.ports import Platform
 
 STATES = 2
 """How many of the newest states of each app are looked at: what runs, and what ran before it."""
-_RECORDS = 4
-"""Of so many records enough will have succeeded."""
+LIMIT_S = 10.0
+"""How long a plan may wait for these looks. They go beside its own, which ask the same places."""
 
 
-async def look_back(project: Project, adapters: Adapters, plan: Plan, notes: list[str]) -> None:
-    """Add a note to `notes` for every state of the plan's apps whose artifacts are gone."""
-    if plan.kind is not Kind.PROMOTION:
-        return
+async def out_of_reach(
+    platform: Platform, target: Target, wanted: Artifacts, records: Sequence[Deployment]
+) -> tuple[str, ...]:
+    """What is to be said of the last states in `records`, newest first, whose artifacts are gone.
 
-    async def look(app: str) -> None:
-        try:
-            notes.extend(await _gone(project, adapters, plan.environment, app))
-        except Exception:  # noqa: BLE001 (a task's edge: a look must not end the promotion beside it)
-            return
+    Nothing is looked at where the newest is what is `wanted`: then nothing is switched. Raises nothing.
+    """
+    states = _states(records)
+    if not states or same_artifacts(states[0].release.artifacts, wanted):
+        return ()
+    told: list[str] = []
+    with anyio.move_on_after(LIMIT_S) as limit:
+        for state in states:
+            when = f"{state.release.short_commit} of {state.created_at:%Y-%m-%d %H:%M} UTC"
+            try:
+                with ours(f"look back at {target.app}"):
+                    found = await platform.locate(target, state.release, None)
+            except LiftlockError as error:
+                told.append(f"whether it could be taken back to {when} could not be told: {error.headline}")
+            else:
+                if isinstance(found, Missing):
+                    told.append(f"it cannot be taken back to {when}: {found.reason}")
+    if limit.cancelled_caught:
+        told.append(f"whether it could be taken back could not be told within {LIMIT_S:.0f} s")
+    return tuple(told)
 
-    async with all_at_once() as tasks:
-        for planned in plan.releases:
-            tasks.start_soon(look, planned.app)
 
-
-async def _gone(project: Project, adapters: Adapters, environment: str, app: str) -> list[str]:
-    target = project.apps[app].targets[environment]
-    platform = adapters.platforms[target.platform]
-    records = await adapters.ledger.deployments(environment, app, _RECORDS)
-    gone = []
-    for record in [r for r in records if r.counts and r.release.artifacts][:STATES]:
-        try:
-            found = await platform.locate(target, record.release, None)
-        except LiftlockError:
-            continue
-        if isinstance(found, Missing):
-            when = f"{record.release.short_commit} of {record.created_at:%Y-%m-%d %H:%M} UTC"
-            gone.append(f"{app} cannot be taken back to {when}: {found.reason}")
-    return gone
+def _states(records: Sequence[Deployment]) -> list[Deployment]:
+    """The newest record of each of the last states."""
+    states: list[Deployment] = []
+    for record in records:
+        artifacts = record.release.artifacts
+        if artifacts and not any(same_artifacts(artifacts, known.release.artifacts) for known in states):
+            states.append(record)
+    return states[:STATES]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import anyio.abc
 
+from liftlock.commands.look_back import out_of_reach
 from liftlock.errors import ArtifactMissing, Busy
 from liftlock.model import (
     App,
@@ -127,6 +128,7 @@ class _Look:
             here = Background(tasks, self._platform.running, self._target, ())
             there = Background(tasks, self._platform.running, origin, ())
             guessed = Background(tasks, self._guess, newest, origin)
+            back = Background(tasks, self._look_back, newest)
             record = (await recorded())[self._app.name]
             guess, found = await guessed.result()
             current = record.current
@@ -140,9 +142,11 @@ class _Look:
             confirmed = Background(tasks, self._confirmed, origin, await there.result(), [release])
             observed = await self._observation(found, here, databases)
             running_there = await confirmed.result()
+            reach = await back.result()
         notes = [*found.wanted.notes, *_failed_in_source(record)]
         notes += _source_drift(found.wanted, running_there, source)
-        return replace(observed, wanted=Wanted(release, current, running_there, tuple(notes)))
+        wanted = Wanted(release, current, running_there, tuple(notes))
+        return replace(observed, wanted=wanted, out_of_reach=reach)
 
     async def given(self, wanted: Wanted | Missing, source: str) -> AppObservation:
         origin = self._app.targets.get(source) if source else None
@@ -182,6 +186,14 @@ class _Look:
         if deployment is None:
             return "", _Found(Missing("no record"))
         return deployment.id, await self._find(deployment, origin)
+
+    async def _look_back(self, newest: Callable[[], Awaitable[Mapping[str, Deployment]]]) -> tuple[str, ...]:
+        """As `out_of_reach`, by what the listings show, so that it adds no round trip."""
+        wanted = (await newest()).get(self._app.name)
+        if wanted is None:
+            return ()
+        records = (await self._here.earlier.result()).get(self._app.name, ())
+        return await out_of_reach(self._platform, self._target, wanted.release.artifacts, records)
 
     async def _find(self, deployment: Deployment, origin: Target) -> _Found:
         try:

@@ -52,6 +52,7 @@ async def plan_rollback(
         wanted, reverts = _at(moment, intents, records, environment)
     else:
         wanted, reverts = _after(to, intents, records, environment)
+    _refuse_untouched([app for app in apps if app not in wanted], wanted, reverts, environment)
     if apps and set(wanted) - set(apps):
         reverts = ""  # the others stay as that promotion left them: it is still in effect
     wanted = await _warned(project, adapters, environment, wanted, records)
@@ -67,6 +68,20 @@ async def plan_rollback(
         overrides=conditions.overrides,
         reverts=reverts,
     )
+
+
+def _refuse_untouched(
+    apps: Sequence[str], wanted: Mapping[str, Wanted | Missing], reverts: str, environment: str
+) -> None:
+    """Raises for apps that have nothing to do with what is taken back: it would not change them."""
+    if apps:
+        what = (
+            f"The last promotion in {environment}, {reverts}," if reverts else f"What stood in {environment}"
+        )
+        raise LiftlockError(
+            f"{what} was about {', '.join(wanted)}, and not about {', '.join(apps)}.",
+            hint=f"Choose an earlier state with --to ID: liftlock history {environment} --app {apps[0]}",
+        )
 
 
 async def _records(

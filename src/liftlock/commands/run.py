@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 import anyio
 
-from liftlock.commands.look_back import look_back
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.engine.events import Emit, Waiting
 from liftlock.engine.execute import StopRequest
@@ -129,7 +128,7 @@ async def _run(
 ) -> Result:
     if not plan.changes:
         return Result(Ending.SUCCEEDED, {}, 0.0)
-    run = Run(
+    return await Run(
         project,
         plan,
         adapters,
@@ -139,13 +138,7 @@ async def _run(
         stop=stop,
         undo_on_failure=terms.undo_on_failure,
         overrides=terms.overrides,
-    )
-    notes: list[str] = []
-    async with all_at_once() as tasks:
-        tasks.start_soon(look_back, project, adapters, plan, notes)
-        result = await run.run()
-        tasks.cancel_scope.cancel()
-    return replace(result, notes=(*result.notes, *notes))
+    ).run()
 
 
 @asynccontextmanager

@@ -103,6 +103,8 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
         action, why = Action.BLOCKED, seen.located.reason
     if action is Action.RELEASE and app.backup and not seen.databases:
         action, why = Action.BLOCKED, "its database is to be backed up first, and none was found"
+    if action is Action.RELEASE:
+        notes += seen.out_of_reach
     if not selected and action is not Action.UNCHANGED:
         action, why = Action.LEFT_BEHIND, f"not selected; {why}"
     if located and located.note:

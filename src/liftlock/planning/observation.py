@@ -48,6 +48,8 @@ class AppObservation:
     """The current record's artifacts, with ids of other tools resolved where that was possible."""
     running: Running
     databases: tuple[Database, ...] = ()
+    out_of_reach: tuple[str, ...] = ()
+    """What is to be said of its last states that could not be gone back to any more."""
 
 
 @dataclass(frozen=True, slots=True)
