@@ -261,3 +261,20 @@ async def test_whoever_is_notified_is_led_to_the_page_of_the_promotion() -> None
         (told,) = world.notifier.told
         assert told.url == f"https://lift.example/promotions/{intent.id}"
         assert "succeeded" in await browser.text(f"/promotions/{intent.id}")
+
+
+async def test_an_approval_is_given_on_the_plan_and_ones_own_does_not_count() -> None:
+    world = World(gates=Gates(approvals=1))
+    async with served(world) as browser:
+        html = await browser.get("/plan/dev/staging")
+        assert "approvals refuses" in words(html)
+        digest = digest_on(html)
+        given = await browser.post("/environments/staging/approve", {"digest": digest, "source": "dev"})
+        assert given.headers["location"] == "/plan/dev/staging"
+        (approval,) = await world.ledger.approvals("staging", digest)
+        assert approval.account == "requester"
+        assert "approvals refuses" in await browser.text("/plan/dev/staging")
+        world.approved(await world.plan(), "somebody-else")
+        browser.reading.outdate()
+        assert "approvals passed" in await browser.text("/plan/dev/staging")
+        assert "approve what waits in dev" in await browser.text("/environments/staging")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from liftlock.web.pages import figures, places, run
+from liftlock.web.pages.approval import approve
 from liftlock.web.pages.board import board
 from liftlock.web.pages.history import history
 from liftlock.web.pages.plan import promotion_plan, rollback_plan
@@ -28,6 +29,7 @@ def routes() -> list[BaseRoute]:
         Route("/apps/{app}", places.app),
         Route("/environments/{environment}", places.environment),
         Route("/environments/{environment}/backups", places.backups),
+        Route("/environments/{environment}/approve", approve, methods=["POST"]),
         Route("/environments/{environment}/lease", places.break_the_lease, methods=["POST"]),
         Route("/environments/{environment}/resume", run.resume, methods=["POST"]),
     ]
