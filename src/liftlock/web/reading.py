@@ -32,14 +32,16 @@ from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 from liftlock.web.live import PROJECT, Changes
 from liftlock.web.numbers import Report, change_of, report
+from liftlock.wiring import is_on_loopback
 
 FRESH_S = 20.0
 """How old, in seconds, what is shown may be before it is looked at again."""
 PLAN_FRESH_S = 10.0
 WAIT_S = 1.5
 """How long a reader waits for what nobody has seen yet; then the page says that it is being looked at."""
-WATCH_S = 45.0
-"""How often the board is looked at anew while somebody has a page open."""
+TARGET_S = 4.0
+"""For how many seconds longer the board is fresh for each target that is elsewhere: a look at one costs some two
+requests, and Heroku takes 4,500 an hour. So whoever only watches uses less than half of them."""
 MOST = 256
 """How many observations are kept; the one that was wanted longest ago goes first."""
 MOST_LOOKS, MOST_LONG_LOOKS = 16, 2
@@ -192,6 +194,10 @@ class Reading:
         self._tasks = tasks
         self._changes = changes
         self._kept: OrderedDict[Hashable, Observed[Any]] = OrderedDict()
+        targets = sum(len(app.targets) for app in project.apps.values())
+        self.board_fresh_s = FRESH_S if is_on_loopback(project) else max(FRESH_S, TARGET_S * targets)
+        """How old the board may be before it is looked at again. What changes through us, or is told to us, does not
+        wait for it."""
         self._turns = anyio.CapacityLimiter(MOST_LOOKS)
         self._long_turns = anyio.CapacityLimiter(MOST_LONG_LOOKS)
 
@@ -289,14 +295,15 @@ class Reading:
     async def watch(self) -> None:
         """Look at the board now and then, as long as somebody has a page open. Never returns."""
         while True:
-            await anyio.sleep(WATCH_S)
+            await anyio.sleep(self.board_fresh_s)
             if self._changes.watchers[PROJECT] > 0:
                 self._board.look()
 
     @property
     def _board(self) -> Observed[Status]:
         environments = list(self.project.environments)
-        return self._observed("board", partial(look_at, self.project, self.adapters, environments))
+        look = partial(look_at, self.project, self.adapters, environments)
+        return self._observed("board", look, self.board_fresh_s)
 
     def _observed(
         self,
