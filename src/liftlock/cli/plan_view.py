@@ -224,7 +224,8 @@ def _gates(plan: Plan, *, verbose: bool) -> list[str]:
             else ""
         )
         lines.append(f"{verdict.gate}: {said}; {verdict.reason}{when}")
-        if not verdict.passed or verbose:
+        is_said = len(verdict.output) == 1 and verdict.reason.endswith(verdict.output[0])
+        if (not verdict.passed or verbose) and not is_said:
             lines += [f"    {line}" for line in verdict.output]
     return lines
 
