@@ -28,7 +28,10 @@ def guarded(leave: Leave | None) -> Iterator[None]:
 
 
 async def may_begin(lasts_s: float) -> None:
-    """Return if a change that takes at most `lasts_s` seconds may begin now. Raises `LeaseLost`."""
+    """Return if a change that takes at most `lasts_s` seconds may begin now. Raises `LeaseLost`.
+
+    For what lasts longer than a lease does, and is let finish, ask for 0: the first moment counts.
+    """
     leave = _LEAVE.get()
     if leave is not None:
         await leave(lasts_s)
