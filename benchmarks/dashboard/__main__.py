@@ -24,6 +24,7 @@ import anyio
 import httpx2
 
 from benchmarks.dashboard.latency import latency
+from benchmarks.dashboard.processor import processor
 from benchmarks.dashboard.world import fill, ledger_at
 
 PAGES = ("/", "/history", "/history?environment=production", "/numbers")
@@ -164,6 +165,9 @@ async def main(
                 )
         for title, ledger in ledgers.items():
             measure(title, ledger, seconds, folder)
+        print("\n| ledger | page | size | processor | bare |")
+        for title, ledger in ledgers.items():
+            await processor(title, ledger, folder)
         if minutes and ledgers:
             print("\n| after | requests | memory |")
             soak(list(ledgers.values())[-1], minutes)
