@@ -535,6 +535,8 @@ class Intent:
     """What `--on-failure` said: put back what was switched, or leave it as it stands."""
     finished_at: datetime | None = None
     url: str = ""
+    key: str = ""
+    """What its maker chose to find it again by; "" where nobody tells."""
 
     @property
     def is_open(self) -> bool:

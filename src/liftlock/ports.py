@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from liftlock.model import (
     EMPTY,
@@ -543,6 +543,61 @@ class Ledger(Protocol):
 
     async def approvals(self, environment: str, plan_digest: str) -> Sequence[Approval]:
         """Every approval of that plan, the expired ones too, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a ledger as it is kept there: what a copy of a ledger is made of.
+
+    What a kind of entry has no use for stays empty.
+    """
+
+    kind: Literal["intent", "deployment", "approval"]
+    id: str
+    environment: str
+    created_at: datetime
+    creator: str
+    """Of an approval: whose it is."""
+    payload: str = ""
+    """JSON, or whatever another tool put there."""
+    state: str | None = None
+    app: str = ""
+    sha: str = ""
+    promotion: str = ""
+    reached_success: bool = False
+    key: str = ""
+    description: str = ""
+    finished_at: datetime | None = None
+    url: str = ""
+    plan: str = ""
+    expires_at: datetime | None = None
+
+
+@runtime_checkable
+class Exporting(Protocol):
+    """A ledger that can be copied to another one."""
+
+    async def entries(self) -> Sequence[Entry]:
+        """Everything that it keeps of the project, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Importing(Exporting, Protocol):
+    """A ledger that another one can be copied into."""
+
+    async def put(self, entries: Sequence[Entry], origin: str) -> None:
+        """Keep all of these, or none, under ids of here.
+
+        What came from that origin before is brought up to date. Ids in payloads become those of here; one
+        of something that did not come along becomes `ORIGIN#ID`. Raises `UsageError` for a ledger that has
+        entries of the project from elsewhere.
+        """
+        ...
+
+    async def differing(self, entries: Sequence[Entry], origin: str) -> Sequence[Entry]:
+        """Those of the entries that do not stand here as they stand at that origin, but for the ids."""
         ...
 
 

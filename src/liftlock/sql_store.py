@@ -18,7 +18,10 @@ from liftlock.errors import LiftlockError
 from liftlock.wording import read_moment
 
 Values = Mapping[str, Any]
-Statement = tuple[str, Values]
+CHANGE_S = 30.0
+"""How long a change may take, the waits for others among them."""
+Statement = tuple[str, Values | Sequence[Values]]
+"""What is done, with its values; with many values it is done once for each."""
 
 
 class Row(Protocol):
@@ -77,8 +80,10 @@ class Store(Protocol):
         """The rows of a query."""
         ...
 
-    async def change(self, *statements: Statement, durable: bool = True) -> Sequence[Row]:
-        """Do all of the statements or none; gives the last one's rows.
+    async def change(
+        self, *statements: Statement, durable: bool = True, limit_s: float = CHANGE_S
+    ) -> Sequence[Row]:
+        """Do all of the statements or none, within `limit_s` seconds; gives the last one's rows.
 
         They may be done again when it is not known whether they were: write them so that this does no
         harm. Without `durable`, a crash of the machine may lose them until the next change that is.

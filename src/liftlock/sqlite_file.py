@@ -19,7 +19,7 @@ import anyio
 
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project
-from liftlock.sql_store import Dialect, Statement
+from liftlock.sql_store import CHANGE_S, Dialect, Statement
 
 T = TypeVar("T")
 
@@ -150,13 +150,21 @@ class SqliteFile:
 
         return await self._when_free(query)
 
-    async def change(self, *statements: Statement, durable: bool = True) -> list[sqlite3.Row]:
-        """All of the statements or none of them; the last one's rows. `durable` waits for the disk."""
+    async def change(
+        self, *statements: Statement, durable: bool = True, limit_s: float = CHANGE_S
+    ) -> list[sqlite3.Row]:
+        """All of the statements or none of them; the last one's rows. `durable` waits for the disk.
+
+        `limit_s` is kept by `BUSY_S`: what we do ourselves does not wait.
+        """
 
         def work(db: sqlite3.Connection) -> list[sqlite3.Row]:
             rows: list[sqlite3.Row] = []
             for sql, values in statements:
-                rows = db.execute(sql, values).fetchall()
+                if isinstance(values, Mapping):
+                    rows = db.execute(sql, values).fetchall()
+                else:
+                    db.executemany(sql, values)
             return rows
 
         return await self.write(work, durable=durable)

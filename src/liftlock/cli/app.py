@@ -30,7 +30,7 @@ lease = App(
 
 ledger = App(
     name="ledger",
-    help="Bring a ledger in a database to this liftlock's layout.",
+    help="Copy a ledger into a database, or bring its tables to this liftlock's layout.",
     help_format="plaintext",
 )
 
@@ -59,6 +59,7 @@ app.command(lease)
 lease.command("liftlock.cli.lease:show", name="show", help_epilogue=epilogue("lease show"))
 lease.command("liftlock.cli.lease:break_", name="break", help_epilogue=epilogue("lease break"))
 app.command(ledger)
+ledger.command("liftlock.cli.ledger:copy", name="copy", help_epilogue=epilogue("ledger copy"))
 ledger.command("liftlock.cli.ledger:migrate", name="migrate", help_epilogue=epilogue("ledger migrate"))
 
 

@@ -34,6 +34,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "lease break": ('liftlock lease break staging --reason "the laptop was lost"',),
     "lease show": ("liftlock lease show staging",),
+    "ledger copy": (
+        "liftlock ledger copy github sqlite:///liftlock.db --dry-run",
+        "liftlock ledger copy sqlite:///liftlock.db postgresql://db/liftlock",
+    ),
     "ledger migrate": ("liftlock ledger migrate",),
     "plan": ("liftlock plan dev staging", "liftlock plan staging production --out plan.json"),
     "promote": (

@@ -28,6 +28,7 @@ from liftlock.ledgers.github_deployments import (
     Walk,
     cut,
 )
+from liftlock.ledgers.github_entries import whole
 from liftlock.ledgers.payload import (
     approval_payload,
     intent_payload,
@@ -38,6 +39,7 @@ from liftlock.ledgers.payload import (
 )
 from liftlock.model import VIA, Approval, Deployment, Intent, Project, Recorded, RecordName, State
 from liftlock.plugins import Context, Plugin
+from liftlock.ports import Entry as Copied
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
 from liftlock.tasks import Once, together
 
@@ -194,6 +196,10 @@ class GitHubLedger:
             if (data := read_approval(entry.payload)) is not None and data.plan_digest == plan_digest
         ]
 
+    async def entries(self) -> Sequence[Copied]:
+        """See `ports.Exporting`."""
+        return await whole(self, INTENT_TASK, APPROVAL_TASK)
+
     # GitHub's entries as liftlock's nouns.
 
     def deployment(
@@ -244,6 +250,7 @@ class GitHubLedger:
             before=data.before,
             reverts=data.reverts,
             overrides=data.overrides,
+            key=data.key,
             undo_on_failure=data.undo_on_failure,
             url=entry.url,
         )

@@ -61,6 +61,7 @@ class Memory:
                 reverts=new.reverts,
                 overrides=new.overrides or {},
                 undo_on_failure=new.undo_on_failure,
+                key=new.key,
             )
             self._intents[intent.id] = intent
             self._keys[new.key] = intent.id

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from liftlock.ledgers.current import judged
-from liftlock.ledgers.sql import SHOWN, SqlLedger
+from liftlock.ledgers.sql import SHOWN
+from liftlock.ledgers.sql_copies import CopyingSqlLedger
 from liftlock.model import Deployment, Intent, Recorded
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger
@@ -37,9 +38,13 @@ _NEWEST = """
         ORDER BY id DESC LIMIT :most
     ) AS found ORDER BY found.id DESC
 """
+_RESERVE = """
+    SELECT nextval(pg_get_serial_sequence(CAST(:table AS text), 'id')) AS number
+    FROM generate_series(1, CAST(:count AS integer))
+"""
 
 
-class PostgresqlLedger(SqlLedger):
+class PostgresqlLedger(CopyingSqlLedger):
     """`ports.Ledger` in one database, which projects may share."""
 
     name = "postgresql"
@@ -57,6 +62,10 @@ class PostgresqlLedger(SqlLedger):
 
     def read(self, environment: str, apps: Sequence[str]) -> EnvironmentRecords:
         return _PostgresqlRecords(self, environment, apps)
+
+    async def reserve(self, table: str, count: int) -> Sequence[int]:
+        where = {"table": f"{self.store.dialect.schema}{table}", "count": count}
+        return sorted(row["number"] for row in await self.store.rows(_RESERVE, where))
 
     async def by_app(self, sql: str, environment: str, apps: Sequence[str]) -> Mapping[str, list[Deployment]]:
         """An environment's records that a query finds, newest first, by app."""

@@ -260,6 +260,7 @@ def _intent(row: Row) -> Intent:
         before=data.before,
         reverts=data.reverts,
         overrides=data.overrides,
+        key=data.key,
         undo_on_failure=data.undo_on_failure,
         finished_at=moment_of(row["finished_at"]) if row["finished_at"] else None,
         url=text_of(row["url"]),

@@ -18,7 +18,8 @@ from typing import Any
 import anyio
 
 from liftlock.errors import UsageError
-from liftlock.ledgers.sql import SHOWN, SqlLedger
+from liftlock.ledgers.sql import SHOWN
+from liftlock.ledgers.sql_copies import CopyingSqlLedger
 from liftlock.model import Deployment, Intent, Recorded
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, EnvironmentRecords, Ledger
@@ -36,7 +37,7 @@ _SINCE = """
 """
 
 
-class SqliteLedger(SqlLedger):
+class SqliteLedger(CopyingSqlLedger):
     """`ports.Ledger` on one SQLite file, shared by any number of processes of one machine."""
 
     name = "sqlite"
@@ -73,6 +74,17 @@ class SqliteLedger(SqlLedger):
 
     def stored(self, moment: datetime) -> str:
         return moment.isoformat()
+
+    async def reserve(self, table: str, count: int) -> Sequence[int]:
+        def take(db: sqlite3.Connection) -> Sequence[int]:
+            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+            last = row[0] if row else 0
+            if row is None:
+                db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, 0)", (table,))
+            db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last + count, table))
+            return range(last + 1, last + count + 1)
+
+        return await self.file.write(take, durable=True)
 
 
 class _SqliteRecords:

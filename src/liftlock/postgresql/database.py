@@ -19,7 +19,7 @@ from liftlock.model import Project
 from liftlock.plugins import Context
 from liftlock.postgresql.address import Address, read_address
 from liftlock.postgresql.layout import SCHEMA, check_layout
-from liftlock.sql_store import Dialect, Row, Statement, Values
+from liftlock.sql_store import CHANGE_S, Dialect, Row, Statement, Values
 
 if TYPE_CHECKING:
     import psycopg
@@ -35,8 +35,6 @@ POSTGRESQL = Dialect(
 )
 VENDOR = "postgresql"
 CONNECT_S = 10
-ANSWER_S = 30.0
-"""How long a change may take, the waits for other sessions among them."""
 SESSIONS = 4
 """How many a process has at most: what a project asks for takes a millisecond or two."""
 PAUSES_S = (0.1, 0.5, 2.0, 5.0)
@@ -71,19 +69,25 @@ class Database:
 
         return await self.work(query)
 
-    async def change(self, *statements: Statement, durable: bool = True) -> Sequence[Row]:
+    async def change(
+        self, *statements: Statement, durable: bool = True, limit_s: float = CHANGE_S
+    ) -> Sequence[Row]:
         """PostgreSQL's own setting decides how durable every change is."""
 
         async def change(connection: AsyncConnection) -> Sequence[Row]:
             rows: Sequence[Row] = ()
             for sql, values in statements:
+                if not isinstance(values, Mapping):
+                    if values:
+                        await connection.execute(_text(sql), [dict(each) for each in values])
+                    continue
                 result = await connection.execute(_text(sql), dict(values))
                 rows = result.mappings().all() if result.returns_rows else ()
             return rows
 
-        return await self.work(change)
+        return await self.work(change, limit_s)
 
-    async def work(self, work: Callable[[AsyncConnection], Awaitable[T]], limit_s: float = ANSWER_S) -> T:
+    async def work(self, work: Callable[[AsyncConnection], Awaitable[T]], limit_s: float = CHANGE_S) -> T:
         """What `work` gives, done in one transaction; again when its session broke. Raises `VendorError`."""
         for pause_s in (*PAUSES_S, None):
             try:

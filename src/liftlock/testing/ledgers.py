@@ -45,6 +45,7 @@ class LedgerContract:
         assert found.id == opened.id
         assert found.is_open
         assert (found.kind, found.environment, found.source) == (Kind.PROMOTION, "staging", "dev")
+        assert found.key == opened.key == new.key
         assert found.plan_digest == new.plan_digest
         assert found.releases == RELEASES
         assert found.before == new.before
