@@ -49,6 +49,7 @@ for module, names in {
     "record": ("record", "approve"),
     "sandbox": ("sandbox", "demo"),
     "serve": ("serve",),
+    "worker": ("worker",),
     "backups": ("backups",),
 }.items():
     for name in names:

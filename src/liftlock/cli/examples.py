@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "rollback": ("liftlock rollback production", "liftlock rollback production --to 42 --dry-run"),
     "sandbox": ("liftlock sandbox", "liftlock sandbox --config liftlock.toml --port 8080"),
     "serve": ("liftlock serve", "liftlock serve --open --port 0"),
+    "worker": ("liftlock worker", "liftlock worker --config /etc/liftlock/liftlock.toml"),
     "status": ("liftlock status", "liftlock status staging --check"),
 }
 

@@ -6,6 +6,8 @@ on the machine that was interrupted.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from liftlock.commands.names import check_names
 from liftlock.commands.observe import Observer
 from liftlock.engine.backups import journaled_backups
@@ -140,6 +142,16 @@ async def undo(
         )
     backups = journaled_backups(intent, lease.journal)
     return await undo_intent(project, adapters, intent, lease=lease, emit=emit, stop=stop, backups=backups)
+
+
+async def recorded_choice(project: Project, adapters: Adapters, intent: Intent) -> Literal["finish", "undo"]:
+    """What to do where nobody can be asked: what the promotion's `--on-failure` said.
+
+    One that was verified is finished all the same: nothing failed in it.
+    """
+    if not intent.undo_on_failure or await _recorded(project, adapters, intent):
+        return "finish"
+    return "undo"
 
 
 async def _recorded(project: Project, adapters: Adapters, intent: Intent) -> list[str]:

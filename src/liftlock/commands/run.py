@@ -39,6 +39,8 @@ class Terms:
     """How long to wait for a lease that somebody else holds, in seconds."""
     undo_on_failure: bool = True
     overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    key: str = ""
+    """What the promotion's record is found again by, whoever looks for it; one is made up without."""
 
 
 async def run_under_lease(
@@ -132,7 +134,7 @@ async def _run(
         project,
         plan,
         adapters,
-        key=uuid4().hex,
+        key=terms.key or uuid4().hex,
         lease=lease,
         emit=emit,
         stop=stop,

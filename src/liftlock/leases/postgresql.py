@@ -1,7 +1,8 @@
 """Leases in the ledger's PostgreSQL database, for any number of machines.
 
 Expiry is judged by the database's clock. A holder is named by the role that it is there, or by the
-person that it acts for, and by its process.
+person that it acts for, and by its process: the others of its machine see when that was killed, and
+need not wait.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ _WRITER = "SELECT $now AS now, $account AS account"
 class PostgresqlKeeper(SqlKeeper):
     """Keeps numbers in a table of the database."""
 
-    def __init__(self, database: Database, project: str, account: str = "", process: str = "") -> None:
-        """`account` is whom we act for; "" for the role. `process` is told to others with it."""
+    def __init__(self, database: Database, project: str, account: str = "", where: str = "") -> None:
+        """`account` is whom we act for; "" for the role. `where` is told to others with it."""
         super().__init__(database, project)
         self._account = account
-        self._process = process
+        self._where = where
 
     async def write(self, record: Record) -> Written:
         (row,) = await self._store.rows(self._store.dialect.sql(_WRITER), {"account": self._account})
-        return Written(record, text_of(row["account"]) + self._process, moment_of(row["now"]))
+        return Written(self.ours(record), text_of(row["account"]) + self._where, moment_of(row["now"]))
 
 
 def _build(context: Context) -> Leases:
-    process = f"@{socket.gethostname()} pid {os.getpid()}"
-    keeper = PostgresqlKeeper(shared_database(context), context.project.name, context.acting_for, process)
+    where = f"@{socket.gethostname()} pid {os.getpid()}"
+    keeper = PostgresqlKeeper(shared_database(context), context.project.name, context.acting_for, where)
     return NumberedLeases(keeper, context.clock.boottime)
 
 

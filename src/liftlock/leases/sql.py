@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from liftlock.leases.numbered import Look
-from liftlock.leases.record import FREE, Record, Written, read_record
+from liftlock.leases.processes import is_gone, this_process
+from liftlock.leases.record import FREE, Record, Standing, Written, read_record
 from liftlock.sql_store import Row, Statement, Store, moment_of, row_read
 
 LOOK = """
@@ -41,6 +43,7 @@ class SqlKeeper(ABC):
     def __init__(self, store: Store, project: str) -> None:
         self._store = store
         self._project = project
+        self._process = this_process()
 
     @abstractmethod
     async def write(self, record: Record) -> Written:
@@ -54,9 +57,9 @@ class SqlKeeper(ABC):
         """A moment as the store takes it."""
         return moment
 
-    def is_gone(self, record: Record) -> bool:
-        """Whether a record's writer is known to have ended."""
-        return False
+    def ours(self, record: Record) -> Record:
+        """The record with our process, if it says that we hold something: others of this machine can look for it."""
+        return replace(record, process=self._process) if record.standing is Standing.HELD else record
 
     async def look(self, environment: str) -> Look:
         values = {"project": self._project, "environment": environment, "now": self.now()}
@@ -70,7 +73,7 @@ class SqlKeeper(ABC):
         with row_read(self._store.place, f"Lease {number} of {environment}"):
             at = moment_of(written_at)
         record = read_record(text, f"{self._store.place}, number {number} of {environment}")
-        return Written(record, str(holder), at, handle, self.is_gone(record))
+        return Written(record, str(holder), at, handle, is_gone(record.process))
 
     async def create(self, environment: str, number: int, written: Written) -> bool:
         """One whose answer was lost is found again by what it wrote: a record's nonce is its taker's own."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import replace
 from datetime import datetime
 
 from liftlock.leases.numbered import NumberedLeases
-from liftlock.leases.processes import is_gone, this_process
-from liftlock.leases.record import Record, Standing, Written
+from liftlock.leases.record import Record, Written
 from liftlock.leases.sql import SqlKeeper
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Clock, Leases
@@ -27,22 +25,16 @@ class SqliteKeeper(SqlKeeper):
         super().__init__(file, project)
         self.file = file
         self._clock = clock
-        self._process = this_process()
         self._holder = holder or holder_here(user_name())
 
     async def write(self, record: Record) -> Written:
-        if record.standing is Standing.HELD:
-            record = replace(record, process=self._process)
-        return Written(record, self._holder, self._clock.now())
+        return Written(self.ours(record), self._holder, self._clock.now())
 
     def now(self) -> str:
         return self._clock.now().isoformat()
 
     def stored(self, moment: datetime) -> str:
         return moment.isoformat()
-
-    def is_gone(self, record: Record) -> bool:
-        return is_gone(record.process)
 
 
 def holder_here(account: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 from starlette.applications import Starlette
@@ -26,7 +27,8 @@ from liftlock.web.pages.render import static, troubled
 from liftlock.web.reading import Reading
 from liftlock.web.site import Site
 from liftlock.web.work.follow import Followers
-from liftlock.web.work.inprocess import InProcessWork
+from liftlock.web.work.inprocess import in_process
+from liftlock.web.work.orders import OpenWork
 from liftlock.web.work.perform import Open
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"]
@@ -38,21 +40,26 @@ HEADERS = {
 }
 
 
-def create_app(project: Project, open_: Open, *, changes: Changes | None = None) -> Starlette:
-    """The dashboard of `project`, as an ASGI application. `open_` opens its adapters, for a person or for us."""
+def create_app(
+    project: Project, open_: Open, *, changes: Changes | None = None, open_work: OpenWork | None = None
+) -> Starlette:
+    """The dashboard of `project`, as an ASGI application. `open_` opens its adapters, for a person or for us.
+
+    `open_work` gives whoever does what is asked for; without it, that is done in this process and forgotten with it.
+    """
     told = changes or Changes()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with open_("") as adapters, anyio.create_task_group() as tasks:
             reading = Reading(project, adapters, tasks, told)
-            work = InProcessWork(project, open_, tasks, reading.now, lambda id_: told.tell(topic_of_run(id_)))
-            followers = Followers(work, tasks, told, reading.outdate)
-            app.state.site = Site(project, reading, told, work, followers, open_)
-            tasks.start_soon(reading.watch)
-            yield
-            told.close()
-            await work.stop("the server stops")
+            here = partial(in_process, project, open_, reading.now, lambda id_: told.tell(topic_of_run(id_)))
+            async with (open_work or here)() as work:
+                followers = Followers(work, tasks, told, reading.outdate)
+                app.state.site = Site(project, reading, told, work, followers, open_)
+                tasks.start_soon(reading.watch)
+                yield
+                told.close()
             tasks.cancel_scope.cancel()
 
     return Starlette(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import webbrowser
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ from liftlock.model import Project
 from liftlock.ports import Adapters
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
+from liftlock.web.store import address_of
+from liftlock.web.work.process import serving
 from liftlock.wiring import open_project
 
 STOP_S = 10
@@ -25,15 +28,25 @@ STOP_S = 10
 
 
 async def run(
-    project: Project, say: Callable[[str], None], *, host: str, port: int, in_browser: bool = False
+    project: Project,
+    say: Callable[[str], None],
+    *,
+    host: str,
+    port: int,
+    in_browser: bool = False,
+    works_here: bool = True,
 ) -> int:
-    """Serve `project` until SIGINT or SIGTERM. Raises `UsageError` when the address cannot be listened on."""
+    """Serve `project` until SIGINT or SIGTERM. Raises `UsageError` when the address cannot be listened on.
+
+    `works_here` says whether what is asked for is done in this process too, or by workers elsewhere alone.
+    """
     changes = Changes()
 
     def opened(account: str) -> AbstractAsyncContextManager[Adapters]:
         return open_project(project, acting_for=account)
 
-    app = create_app(project, opened, changes=changes)
+    open_work = partial(serving, project, opened, address_of(project), works_here=works_here)
+    app = create_app(project, opened, changes=changes, open_work=open_work)
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
 
@@ -64,6 +77,10 @@ class _Server(uvicorn.Server):
             await self._told()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if (
+            self.should_exit
+        ):  # what was begun would be waited for: a worker elsewhere, or the next one, resumes it
+            os._exit(128 + sig)
         self._changes.close()
         super().handle_exit(sig, frame)
 

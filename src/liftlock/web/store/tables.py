@@ -114,6 +114,40 @@ deliveries = Table(
     Index(None, "received_at"),
 )
 
+orders = Table(
+    "orders",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),  # first come, first served
+    Column("item", String(64), nullable=False, unique=True),
+    Column("environment", Text, nullable=False),
+    Index(None, "environment", "number"),
+)
+
+work_events = Table(
+    "work_events",
+    metadata,
+    Column("item", String(64), primary_key=True),
+    Column("number", NUMBER, primary_key=True, autoincrement=False),
+    Column("document", JSON, nullable=False),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    Column("item", String(64), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(160), primary_key=True),
+    Column("version", String(40), nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),  # by the database's clock
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import uuid4
@@ -46,6 +46,18 @@ class _Entry:
     def wake(self) -> None:
         self.changed.set()
         self.changed = anyio.Event()
+
+
+@asynccontextmanager
+async def in_process(
+    project: Project, open_: Open, now: Callable[[], datetime], changed: Callable[[str], None]
+) -> AsyncIterator[InProcessWork]:
+    """Work that is done while the block lasts; what runs then is asked to stop, and is put back."""
+    async with anyio.create_task_group() as tasks:
+        work = InProcessWork(project, open_, tasks, now, changed)
+        yield work
+        await work.stop("the server stops")
+        tasks.cancel_scope.cancel()
 
 
 class InProcessWork:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -81,6 +82,10 @@ class WorkItem:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     withdrawn_by: str = ""
+
+
+OpenWork = Callable[[], AbstractAsyncContextManager["Work"]]
+"""Opens whoever does what is asked for."""
 
 
 class Work(Protocol):

@@ -1,0 +1,113 @@
+"""Workers as real processes: orders that wait, are taken back, and outlive whoever performs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from liftlock.errors import LiftlockError
+from liftlock.postgresql.address import Address
+from liftlock.web.work.durable import DurableWork
+from liftlock.web.work.orders import WorkState
+from liftlock.wiring import open_project
+from tests.postgresql import ledger_of, made_database
+from tests.web.work.crowd import APPS, Company, at_work, company, ended, promotion, told
+
+pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Company]:
+    """Two environments, on either kind of databases."""
+    ledger = own = "sqlite:///ledger.db"
+    if request.param == "postgresql":
+        server: Address = request.getfixturevalue("server")
+        ledger, own = ledger_of(made_database(server)), ledger_of(made_database(server))
+    else:
+        own = "sqlite:///serve.db"
+    with company(tmp_path / "company", ledger, own, 2) as made:
+        yield made
+
+
+async def test_orders_wait_their_turn_and_can_be_taken_back(pair: Company) -> None:
+    async with at_work(pair) as work:
+        first = await work.submit(promotion("e1"))
+        second = await work.submit(promotion("e1", "two"))
+        third = await work.submit(promotion("e1"))
+        other = await work.submit(promotion("e2"))
+        assert [each.position for each in (first, second, third, other)] == [0, 1, 2, 0]
+        await work.withdraw(second.id, "ben")
+        found = {item.id: item for item in await work.items()}
+        assert list(found) == [other.id, third.id, second.id, first.id]
+        assert found[second.id].state is WorkState.WITHDRAWN
+        assert found[second.id].withdrawn_by == "ben"
+        assert found[third.id].position == 1
+        assert [item.id for item in await work.items("e2")] == [other.id]
+        assert found[first.id].order == promotion("e1")
+        with pytest.raises(LiftlockError, match="is over"):
+            await work.withdraw(second.id, "ana")
+        assert await work.item("nobody knows") is None
+
+        pair.start_worker()
+        for item in (first, third, other):
+            done = await ended(work, item.id)
+            assert (done.state, done.exit_code, done.withdrawn_by) == (WorkState.ENDED, 0, "")
+            assert done.worker
+            assert done.started_at is not None
+            assert done.ended_at is not None
+        await until_over(work, second.id)
+        assert (await ended(work, second.id)).state is WorkState.WITHDRAWN
+        numbers = [number async for number, _ in work.events(first.id)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert [number async for number, _ in work.events(first.id, after=5)] == numbers[5:]
+        async with open_project(pair.project, environ=pair.variables) as adapters:
+            (intent, *_) = await adapters.ledger.intents("e1", 5)
+            assert intent.creator == "ana"
+    for app in APPS:
+        assert pair.running(app, "e1") == {"web": pair.images["one", app]}
+    pair.stop()
+
+
+async def until_over(work: DurableWork, id_: str) -> None:
+    while (item := await work.item(id_)) is not None and not item.state.is_over:  # noqa: ASYNC110
+        await anyio.sleep(0.1)
+
+
+async def test_a_run_that_is_taken_back_puts_back_what_it_switched(pair: Company) -> None:
+    pair.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 2.0})
+    async with at_work(pair) as work:
+        pair.start_worker()
+        assert (await ended(work, (await work.submit(promotion("e1"))).id)).exit_code == 0
+        item = await work.submit(promotion("e1", "two"))
+        await told(work, item.id, "step-finished")
+        await work.withdraw(item.id, "ben")
+        done = await ended(work, item.id)
+        assert (done.state, done.exit_code, done.withdrawn_by) == (WorkState.ENDED, 1, "ben")
+    for app in APPS:
+        assert pair.running(app, "e1") == {"web": pair.images["one", app]}
+    pair.stop()
+
+
+@pytest.mark.promise("P5")
+async def test_what_a_killed_worker_began_is_seen_to_by_another(pair: Company) -> None:
+    pair.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 3.0})
+    async with at_work(pair) as work:
+        pair.start_worker()
+        await ended(work, (await work.submit(promotion("e1"))).id)
+        item = await work.submit(promotion("e1", "two"))
+        after = await work.submit(promotion("e1", "two"))
+        async for _, document in work.events(item.id):
+            if document["event"] == "step-started" and document["step"].startswith("release:"):
+                break
+        pair.kill(0)
+        pair.start_worker()
+        done = await ended(work, item.id)
+        assert (done.state, done.exit_code) == (WorkState.ENDED, 1)
+        assert "another one put back" in " ".join(done.result["notes"])
+        assert (await ended(work, after.id)).exit_code == 0
+    for app in APPS:
+        assert pair.running(app, "e1") == {"web": pair.images["two", app]}
+    pair.stop()
