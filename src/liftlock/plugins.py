@@ -8,8 +8,10 @@ with a `Context`, when a project uses it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -172,7 +174,7 @@ def load(kind: str, name: str) -> Plugin[Any]:
 
 
 def _build(kind: str, entry: metadata.EntryPoint, plugin: Plugin[Any], context: Context) -> Any:
-    if _package(entry) == "liftlock":
+    if entry.module.partition(".")[0] == "liftlock":
         return plugin.build(context)
     try:
         return plugin.build(context)
@@ -193,11 +195,22 @@ def _broken(kind: str, entry: metadata.EntryPoint, why: str) -> UsageError:
 def _entry_points(kind: str, name: str) -> list[metadata.EntryPoint]:
     """Our own package's first: reading every installed package's takes tens of milliseconds."""
     group = f"liftlock.{kind}"
+    return list(_own().select(group=group, name=name)) or list(_all(group, name, tuple(sys.path)))
+
+
+@cache
+def _own() -> metadata.EntryPoints:
+    """Read once: a project asks for half a dozen adapters, and its file is taken apart for each."""
     try:
-        own = metadata.distribution("liftlock").entry_points.select(group=group, name=name)
+        return metadata.distribution("liftlock").entry_points
     except metadata.PackageNotFoundError:
-        own = metadata.EntryPoints()
-    return list(own) or list(metadata.entry_points(group=group, name=name))
+        return metadata.EntryPoints()
+
+
+@cache
+def _all(group: str, name: str, path: tuple[str, ...]) -> metadata.EntryPoints:
+    """Of every package on the `path`, which is given to be remembered by."""
+    return metadata.entry_points(group=group, name=name)
 
 
 def _package(entry: metadata.EntryPoint) -> str:

@@ -46,12 +46,12 @@ class LoopClock:
 
 def seconds_iso(moment: datetime) -> str:
     """As GitHub and Heroku write it: `2026-01-01T00:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def micros_iso(moment: datetime) -> str:
     """As Google writes it: `2026-01-01T00:00:00.000000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def from_iso(text: str) -> datetime:
