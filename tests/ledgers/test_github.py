@@ -404,6 +404,20 @@ async def test_an_intent_that_was_repeated_for_being_listed_too_late_is_one_prom
     assert await world.another().read("staging", ["SSO"]).open_intents() == []
 
 
+async def test_a_promotion_that_stands_there_twice_stays_closed_when_newer_ones_come(
+    world: GitHubWorld,
+) -> None:
+    """The one that was closed is the older one: it leaves the newest ones first."""
+    first = await world.ledger.open_intent(new_intent())
+    payload = intent_payload(new_intent(), "observatory")
+    await world.foreign(SERVICES, {"task": INTENT_TASK, "environment": "staging", "payload": payload})
+    await world.ledger.close_intent(first, State.SUCCESS, "done")
+    for number in range(4):
+        later = await world.ledger.open_intent(replace(new_intent(), key=f"later {number}"))
+        await world.ledger.close_intent(later, State.SUCCESS, "done")
+        assert await world.another().read("staging", ["SSO"]).open_intents() == []
+
+
 async def test_a_promotion_that_stands_there_twice_is_one(world: GitHubWorld) -> None:
     """The create was lost and listed late, so it was repeated; then both showed."""
     body = {

@@ -428,7 +428,7 @@ class _GitHubRecords:
         if not entries and page.next:
             page = await self._api.page(*self._intents_place, task=INTENT_TASK, size=PER_PAGE)
             entries = [entry for entry in page.entries if self._ledger.concerns(entry, self._environment)]
-        intents = await self._ledger.with_states(entries[:NEWEST_INTENTS])
+        intents = await self._ledger.with_states(_newest_with_twins(entries))
         self._ledger.has_looked_at(self._environment)
         return [intent for intent in intents if intent.is_open]
 
@@ -437,6 +437,15 @@ def _who(requested_by: str, entry: Entry) -> str:
     """Whose an entry is. GitHub vouches for its creator alone: what a server says of a person is told as that."""
     is_same = requested_by.casefold() in {"", entry.creator.casefold()}
     return entry.creator if is_same else f"{requested_by}{VIA}{entry.creator}"
+
+
+def _newest_with_twins(entries: Sequence[Entry]) -> list[Entry]:
+    """The newest intents, and those that were made of the same promotion: one of them alone would seem open
+    for ever, once the one that was closed is no longer among the newest."""
+    newest = entries[:NEWEST_INTENTS]
+    keys = {read_intent(entry.payload).key for entry in newest} - {""}
+    twins = [e for e in entries[NEWEST_INTENTS:] if read_intent(e.payload).key in keys]
+    return [*newest, *twins]
 
 
 def _made_by(entry: Entry, intent: Intent, app: str) -> bool:
