@@ -27,6 +27,7 @@ from liftlock.sandbox.heroku_apps import (
     create_app,
     find,
     find_release,
+    payer,
     refuse,
     releases,
     resume,
@@ -259,7 +260,7 @@ async def open_log(cloud: Cloud, request: Request) -> Response:
 
 async def list_addons(cloud: Cloud, request: Request) -> Response:
     some = [_app(cloud, request)] if "app" in request.path_params else apps(cloud).values()
-    return Json([payloads.addon_payload(app) for app in some if app["database"]])
+    return Json([payloads.addon_payload(app) for app in some if app["database"] and payer(cloud, app) is app])
 
 
 async def one_addon(cloud: Cloud, request: Request) -> Response:
@@ -269,7 +270,13 @@ async def one_addon(cloud: Cloud, request: Request) -> Response:
 async def list_attachments(cloud: Cloud, request: Request) -> Response:
     some = [_app(cloud, request)] if "app" in request.path_params else apps(cloud).values()
     detailed = _is_detailed(request)
-    return Json([payloads.attachment_payload(app, detailed=detailed) for app in some if app["database"]])
+    return Json(
+        [
+            payloads.attachment_payload(app, payer(cloud, app), detailed=detailed)
+            for app in some
+            if app["database"]
+        ]
+    )
 
 
 async def resolve_attachment(cloud: Cloud, request: Request) -> Response:
@@ -278,7 +285,7 @@ async def resolve_attachment(cloud: Cloud, request: Request) -> Response:
     name = str(wish.get("addon_attachment", ""))
     if app["database"] is None or name.removesuffix("_URL") not in ("DATABASE", app["database"]["name"]):
         raise refuse(404, "not_found", "Couldn't find that add on attachment.")
-    return Json([payloads.attachment_payload(app, detailed=_is_detailed(request))])
+    return Json([payloads.attachment_payload(app, payer(cloud, app), detailed=_is_detailed(request))])
 
 
 def _is_detailed(request: Request) -> bool:
@@ -290,14 +297,14 @@ async def resolve_addon(cloud: Cloud, request: Request) -> Response:
     name = str(wish.get("addon", ""))
     if "app" in wish and name.removesuffix("_URL") == "DATABASE":
         app = find(cloud, str(wish["app"]))
-        return Json([payloads.addon_payload(app)] if app["database"] else [])
+        return Json([payloads.addon_payload(payer(cloud, app))] if app["database"] else [])
     return Json([payloads.addon_payload(_with_addon(cloud, name))])
 
 
 def _with_addon(cloud: Cloud, identity: str) -> Document:
     for app in apps(cloud).values():
-        if app["database"] and identity in app["database"].values():
-            return app
+        if app["database"] and identity in (app["database"]["id"], app["database"]["name"]):
+            return payer(cloud, app)
     raise refuse(404, "not_found", "Couldn't find that add-on.")
 
 

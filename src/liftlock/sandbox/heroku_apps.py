@@ -72,7 +72,8 @@ def find_release(cloud: Cloud, app: Document, identity: str) -> Document:
 async def create_app(cloud: Cloud, wish: dict[str, Any]) -> Document:
     """The app of that name, made when it is absent.
 
-    `wish`: `name`; and optionally `database` (bool), `config_vars`, and `formation` ({type: quantity}:
+    `wish`: `name`; and optionally `database` (true for one of its own, or the name of the app whose
+    database is attached to it as well), `config_vars`, and `formation` ({type: quantity}:
     how its process types are scaled once they have an image; without it Heroku gives web 1, others 0),
     and `pipeline` with `stage` ("development", "staging" or "production").
     """
@@ -90,12 +91,31 @@ async def create_app(cloud: Cloud, wish: dict[str, Any]) -> Document:
         app["scale"].update(wish["formation"])
         apps(cloud).put(name, app)
     if wish.get("database") and app["database"] is None:
-        url = await cloud.backing.databases.create(name)
-        addon = app["database"] = {"id": cloud.uuid(), "name": f"postgresql-{name}"}
-        app["config_vars"]["DATABASE_URL"] = url
+        owner = _owner_of(cloud, wish)
+        if owner is None:
+            addon = app["database"] = {"id": cloud.uuid(), "name": f"postgresql-{name}"}
+            app["config_vars"]["DATABASE_URL"] = await cloud.backing.databases.create(name)
+        else:
+            addon = app["database"] = {**owner["database"], "of": owner["name"]}
+            app["config_vars"]["DATABASE_URL"] = owner["config_vars"]["DATABASE_URL"]
         description = f"Attach DATABASE (@ref:{addon['name']})"
         begin_release(cloud, app, "owner", description, _images(app), app["config_vars"])
     return app
+
+
+def _owner_of(cloud: Cloud, wish: dict[str, Any]) -> Document | None:
+    """The app whose database is to be shared; None for a database of one's own."""
+    if wish["database"] is True:
+        return None
+    owner = apps(cloud).get(str(wish["database"]))
+    if owner is None or owner["database"] is None or "of" in owner["database"]:
+        raise ValueError(f"{wish['database']} has no database of its own that {wish['name']} could share")
+    return owner
+
+
+def payer(cloud: Cloud, app: Document) -> Document:
+    """The app that its database belongs to, and is billed to: itself, where it shares nobody's."""
+    return find(cloud, app["database"].get("of", app["name"]))
 
 
 def check_image(cloud: Cloud, app: Document, type_: str, image: str) -> None:
@@ -166,7 +186,8 @@ async def resume(cloud: Cloud) -> None:
     for app in apps(cloud).values():
         if app["database"]:
             # The server may have had to take another port.
-            app["config_vars"]["DATABASE_URL"] = await cloud.backing.databases.create(app["name"])
+            name = app["database"].get("of", app["name"])
+            app["config_vars"]["DATABASE_URL"] = await cloud.backing.databases.create(name)
             apps(cloud).put(app["name"], app)
         last = release_of(cloud, app, app["last"])
         if last["status"] == "pending":

@@ -19,7 +19,7 @@ from liftlock.sandbox.backings import DatabaseError
 from liftlock.sandbox.clock import seconds_iso
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.heroku import refusal
-from liftlock.sandbox.heroku_apps import apps, find, refuse
+from liftlock.sandbox.heroku_apps import apps, find, payer, refuse
 from liftlock.sandbox.store import Document, Table
 
 NAME = "heroku_data"
@@ -79,7 +79,7 @@ def _owner(cloud: Cloud, request: Request) -> Document:
     identity = request.path_params["addon"]
     for app in apps(cloud).values():
         if app["database"] and identity in (app["database"]["id"], app["database"]["name"]):
-            return app
+            return payer(cloud, app)
     raise refuse(404, "not_found", "Couldn't find that database.")
 
 

@@ -152,7 +152,7 @@ def dyno_payload(app: Document, dyno: Dyno) -> dict[str, Any]:
 
 
 def addon_payload(app: Document) -> dict[str, Any]:
-    """The app's Heroku Postgres."""
+    """The Heroku Postgres that belongs to the app."""
     return {
         "actions": [],
         "addon_service": {"id": fixed_id("service", "heroku-postgresql"), "name": "heroku-postgresql"},
@@ -171,15 +171,15 @@ def addon_payload(app: Document) -> dict[str, Any]:
     }
 
 
-def attachment_payload(app: Document, *, detailed: bool = False) -> dict[str, Any]:
-    """How the app sees its database; `detailed` adds what `Accept-Inclusion` asks for."""
+def attachment_payload(app: Document, payer: Document, *, detailed: bool = False) -> dict[str, Any]:
+    """How the app sees its database, which belongs to `payer`; `detailed` adds what `Accept-Inclusion` asks for."""
     addon: dict[str, Any] = {
         "id": app["database"]["id"],
         "name": app["database"]["name"],
-        "app": identity(app),
+        "app": identity(payer),
     }
     if detailed:
-        whole = addon_payload(app)
+        whole = addon_payload(payer)
         addon |= {"plan": whole["plan"], "config_vars": whole["config_vars"]}
     return {
         "addon": addon,

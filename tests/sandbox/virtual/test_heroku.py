@@ -214,6 +214,23 @@ async def test_database_is_found_as_the_cli_finds_it(heroku: Heroku) -> None:
     await heroku.ask("POST", "/actions/addon-attachments/resolve", body, expect=404)
 
 
+async def test_a_shared_database_is_one_and_belongs_to_one_app(heroku: Heroku) -> None:
+    await heroku.http.put(
+        "/_sandbox/world", json={"heroku": {"apps": [{"name": "res-dev", "database": "odb-dev"}]}}
+    )
+    body = {"addon_attachment": "DATABASE_URL", "app": "res-dev"}
+    (found,) = await heroku.ask(
+        "POST", "/actions/addon-attachments/resolve", body, Accept_Inclusion="addon:plan,config_vars"
+    )
+    assert (found["app"]["name"], found["addon"]["app"]["name"]) == ("res-dev", "odb-dev")
+    assert found["addon"]["id"] == await heroku.addon()
+    urls = [
+        (await app.ask("GET", "config-vars"))["DATABASE_URL"]
+        for app in (heroku, Heroku(heroku.http, "res-dev"))
+    ]
+    assert urls[0] == urls[1]
+
+
 async def test_database_url_belongs_to_the_add_on(heroku: Heroku) -> None:
     assert (await heroku.ask("GET", "config-vars"))["DATABASE_URL"].startswith("postgres://")
     await heroku.ask("PATCH", "config-vars", {"DATABASE_URL": "x"}, expect=422)
