@@ -31,7 +31,7 @@ from liftlock.sandbox.clock import EPOCH
 from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.wiring import open_project
-from tests.simulation.simulate import NoCommits
+from tests.simulation.machine import VersionedCode
 from tests.simulation.world import ADDRESS, WEBHOOK_SECRET, Shape, World, furnish, make_project
 
 SHAPE = Shape(
@@ -173,7 +173,7 @@ async def _promoted(world: World, mouth: Mouth, told: list[str], hear: Any) -> t
         "SLACK_WEBHOOK_URL": f"{ADDRESS}/services/T0/B0/{WEBHOOK_SECRET}",
     }
     async with open_project(world.project, clock=_Clock(), environ=environ, transport=mouth) as opened:
-        adapters = dataclasses.replace(opened, source_code=NoCommits())
+        adapters = dataclasses.replace(opened, source_code=VersionedCode())
         _, result = await run_under_lease(
             world.project,
             adapters,

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.simulation.many import many
+from tests.simulation.many import many, spare_the_collector
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.simulate import simulate
 
@@ -26,6 +26,7 @@ def main() -> int:
             [sys.executable, "-m", "tests.simulation", *sys.argv[1:]],
             os.environ | {"PYTHONHASHSEED": "0"},
         )
+    spare_the_collector()
     seeds = range(given.first, given.first + given.seeds)
     if given.mutant:
         return caught(given.mutant, seeds)

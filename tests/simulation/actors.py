@@ -29,7 +29,8 @@ class Killed(Exception):
 
 @dataclass
 class Kill:
-    """When an actor is killed: at its n-th request (before it is sent, or once it was answered) or its n-th await."""
+    """When an actor is killed: at its n-th request (before it is sent, or once it was answered), its n-th await, or
+    once the n-th deployment that it made stands in the ledger."""
 
     what: str
     n: int
@@ -55,9 +56,11 @@ class Actor:
     dead: bool = False
     awaits: int = 0
     requests: int = 0
+    made: int = 0
+    """How many deployments of its stand in the ledger."""
     asleep: list[tuple[float, float]] = field(default_factory=list)
-    steps: dict[str, float] = field(default_factory=dict)
-    """By app, when the step that changes it began: from the engine's events, by the time of the machine."""
+    blind_at: float = -1e9
+    """When a request of its to whoever keeps the leases was hit last."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     tell: Callable[[str], None] = lambda text: None
 
@@ -80,6 +83,11 @@ class Actor:
             self.tell(f"{self.name} is killed at request {self.requests}, await {self.awaits}")
             self.scope.cancel()
 
+    def is_hit(self, vendor: str) -> None:
+        """Something befell a request of its."""
+        if vendor == "github":
+            self.blind_at = trio.current_time()
+
     def slept_between(self, since: float, until: float) -> float:
         """How long it was suspended within that time."""
         return sum(max(0.0, min(until, end) - max(since, start)) for start, end in self.asleep)
@@ -96,6 +104,12 @@ class Actor:
         """Its machine is suspended once in its life at most."""
         if self.asleep and trio.current_time() < self.asleep[-1][1]:
             await trio.sleep_until(self.asleep[-1][1])
+
+    def has_made(self) -> None:
+        """Something that it wrote stands in the ledger."""
+        self.made += 1
+        if self.kill and (self.kill.what, self.kill.n) == ("made", self.made):
+            self.die()
 
     def _befalls(self, what: str) -> None:
         if self.kill and (self.kill.what, self.kill.n) == (what, self.requests):
@@ -127,9 +141,9 @@ class Line(httpx2.AsyncBaseTransport):
         await actor._awake()
         if actor.dead:
             raise httpx2.ConnectError("it is dead")
-        if actor.name != "operator" and self._weather.refuses(
-            self._vendor_of(request.url.path), trio.current_time()
-        ):
+        vendor = self._vendor_of(request.url.path)
+        if actor.name != "operator" and self._weather.refuses(vendor, trio.current_time()):
+            actor.is_hit(vendor)
             await trio.lowlevel.checkpoint()
             raise httpx2.ConnectError("connection refused")
         response = await self._cloud.handle_async_request(request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,16 +15,19 @@ from liftlock.sandbox.clock import from_iso
 from liftlock.sandbox.heroku_apps import release_of
 from liftlock.sandbox.heroku_data import transfers_of
 from tests.simulation.actors import Actor
+from tests.simulation.conditions import lacking_gates
 from tests.simulation.truth import Books, GitHubBooks, Holder, Record, Written, seconds
-from tests.simulation.world import SITE, WEBHOOK_SECRET, World
+from tests.simulation.world import COMMAND, SITE, WEBHOOK_SECRET, World, commit_of, version_of
 
-CALL_S = 60.0
-"""As the leases' page documents: the longest that one changing call takes, which is the window that is left."""
+SEEN_S, UNSEEN_S = 3.5, 46.0
+"""As docs/explanation/limits.md documents the window that is left: for how long a holder whose lease was broken
+may go on, and for how long while whoever keeps the leases does not answer; and a moment for the way."""
 
 _FORMATION = re.compile(r"^/apps/([a-z0-9-]+)/formation(?:/(\w+))?$")
 _ROLL_BACK = re.compile(r"^/apps/([a-z0-9-]+)/releases$")
 _SITE = re.compile(r"^/v1beta1/sites/([a-z0-9-]+)/(?:channels/live/)?releases$")
 _CAPTURE = re.compile(r"^/client/v11/databases/([^/]+)/backups$")
+_RESTORE = re.compile(r"^/client/v11/databases/([^/]+)/restores$")
 _DEPLOYMENTS = re.compile(r"^/repos/[^/]+/[^/]+/deployments$")
 _REFS = re.compile(r"^/repos/[^/]+/[^/]+/git/refs$")
 
@@ -78,10 +81,15 @@ class Promises:
     lost: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
     """By environment and actor, when and how its lease ended."""
     _held: dict[str, Holder] = field(default_factory=dict)
-    _spent: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _records: dict[int, Record] = field(default_factory=dict)
     _capturing: dict[tuple[str, int], tuple[tuple[str, int], float]] = field(default_factory=dict)
     """By Heroku app and number, who asked for a backup, and when."""
+    late: set[tuple[str, str]] = field(default_factory=set)
+    """What was made late: deployments by environment and task, backups by database."""
+    _changed: trio.Event = field(default_factory=trio.Event)
+    _newest: Change | None = None
+    _applying: dict[str, str] = field(default_factory=dict)
+    """By environment, who runs the command app's programs, or how they ended."""
     tell: Any = None
 
     def __post_init__(self) -> None:
@@ -96,18 +104,37 @@ class Promises:
 
     # Around each request that reaches the cloud.
 
-    def before(self, actor: Actor, method: str, path: str, body: bytes, begun: float) -> Change | None:
-        """Judge a request that is about to be applied."""
+    def before(
+        self, actor: Actor, method: str, path: str, body: bytes, begun: float, *, late: bool = False
+    ) -> Change | None:
+        """Judge a request that is about to be applied; one that is `late` nobody can answer for any more."""
         self._leak("a request", path.encode() + body, actor)
         if method == "GET":
             return None
         change = self._change(actor, method, path, body)
+        if late:
+            self._note_late(method, path, body, change)
+            return None
         if change is not None and actor.name != "operator":
             self._judge_change(actor, change, begun)
-        capture = _CAPTURE.match(path)
+        capture, restore = _CAPTURE.match(path), _RESTORE.match(path)
         if capture and method == "POST":
             self._judge_capture(actor, capture[1])
+        if restore and method == "POST":
+            self._judge_restore(actor, restore[1], begun)
         return change
+
+    def _note_late(self, method: str, path: str, body: bytes, change: Change | None) -> None:
+        """docs/explanation/limits.md: vendors obey it all the same. It is as if somebody had done it by hand."""
+        self.counts["applied after its sender had given up"] += 1
+        now = trio.current_time()
+        if change is not None:
+            self.touched[change.environment, change.app] = now
+        elif method == "POST" and _DEPLOYMENTS.match(path):
+            document = json.loads(body)
+            self.late.add((document["environment"], document["task"]))
+        elif capture := _CAPTURE.match(path) or _RESTORE.match(path):
+            self.late.add(("", capture[1]))
 
     def after(
         self, actor: Actor, method: str, path: str, status: int, body: bytes, change: Change | None
@@ -132,9 +159,11 @@ class Promises:
             for written in self.books.intents(environment):
                 if written.key not in self.promotions:
                     self._note_intent(actor, written)
+                    actor.has_made()
         for record in self.books.records():
             if record.id not in self._records:
                 self._records[record.id] = record
+                actor.has_made()
                 if actor.name != "operator":
                     self._judge_record(actor, record)
 
@@ -160,15 +189,19 @@ class Promises:
                 how = "taken over" if holder and holder.number != had.number else "given back"
                 if how == "taken over" and now < had.until:
                     how = "broken"
+                    if (
+                        holder
+                        and holder.standing == "held"
+                        and now < had.until - 2
+                        and holder.actor != had.actor
+                    ):
+                        self.break_(
+                            "P3", f"{holder.actor} takes the lease on {environment} that {had.actor} holds"
+                        )
                 ended = min(now, had.until)
                 self.lost[environment, had.actor] = (ended, how)
-                self._clear_spent(environment, had.actor)
             if holder is not None:
                 self._held[environment] = holder
-
-    def _clear_spent(self, environment: str, actor: str) -> None:
-        for key in [k for k in self._spent if k[:2] == (environment, actor)]:
-            del self._spent[key]
 
     def _judge_change(self, actor: Actor, change: Change, begun: float) -> None:
         self._note_leases()
@@ -182,19 +215,12 @@ class Promises:
             ended, how = holder.until, "ran out"
         else:
             ended, how = self.lost.get((environment, actor.name), (-1e9, "never held"))
-        spent = self._spent[environment, actor.name, change.app]
-        self._spent[environment, actor.name, change.app] += 1
         late = begun - ended - actor.slept_between(ended, begun)
-        if begun <= ended and spent <= 2:
+        unseen = SEEN_S if ended > actor.blind_at + UNSEEN_S else UNSEEN_S
+        if late <= 0:
             self.counts["in flight when the lease ended"] += 1
-        elif (
-            how != "given back"
-            and late <= CALL_S
-            and spent <= 2
-            # It cannot know yet that its lease was broken; that its time is over it can.
-            and (how == "broken" or actor.steps.get(change.app, ended) <= ended)
-        ):
-            self.counts["inside a call when the lease ended"] += 1
+        elif how == "broken" and late <= unseen:
+            self.counts["begun before the break could be seen"] += 1
         else:
             self.break_(
                 "P3",
@@ -238,8 +264,17 @@ class Promises:
         name, _, environment = heroku_app.rpartition("-")
         return name.upper(), environment
 
+    async def next_change(self) -> Change:
+        """The next one that anybody makes."""
+        await self._changed.wait()
+        assert self._newest is not None
+        return self._newest
+
     def _note_change(self, actor: Actor, change: Change) -> None:
         environment = change.environment
+        self._newest = change
+        self._changed.set()
+        self._changed = trio.Event()
         if actor.name == "operator":
             self.touched[environment, change.app] = change.at
             return
@@ -267,10 +302,29 @@ class Promises:
                 )
         promotion.changes.append(change)
 
+    def hear_command(self, actor: Actor, app: str, environment: str, level: int) -> Callable[[bool], None]:
+        """Judge a command that begins to change an environment; gives what hears how it ended."""
+        now = trio.current_time()
+        change = Change(actor.name, app, environment, {"commit": commit_of(level)}, now)
+        if self.tell:
+            self.tell(f"{actor.name} takes {app} in {environment} to {level}")
+        self._judge_change(actor, change, now)
+        if self._applying.get(environment) == actor.name:
+            self.break_("P5", f"{app} in {environment} is changed twice at once by {actor.name}")
+        self._note_change(actor, change)
+        self._applying[environment] = actor.name
+
+        def ended(well: bool) -> None:
+            self._applying[environment] = "done" if well else "failed"
+
+        return ended
+
     def _last_failed(self, change: Change) -> bool:
         """Whether the release before this one failed: then it has to be made again."""
         if change.app == SITE:
             return False
+        if change.app == COMMAND:
+            return self._applying.get(change.environment, "") != "done"
         app = self.world.heroku_app(change.app, change.environment)
         return any(
             release_of(self.world.cloud, app, version)["status"] == "failed"
@@ -300,7 +354,7 @@ class Promises:
             differs = promotion.before.get(name) != promotion.new.get(name)
             if name != change.app and not differs:
                 continue
-            app = self.world.heroku_app(name, change.environment)
+            app = self.world.database_of(name, change.environment)
             good = [
                 one
                 for one in transfers_of(self.world.cloud, app)
@@ -317,18 +371,24 @@ class Promises:
 
     def _judge_capture(self, actor: Actor, addon: str) -> None:
         """P5: no second backup of a database for one promotion."""
+        if ("", addon) in self.late:
+            return
         for app in self.world.cloud.store.table("heroku.apps").values():
-            if app["database"] and addon in app["database"].values():
+            if app["database"] and addon in (app["database"]["id"], app["database"]["name"]):
                 break
         else:
             return
         name, environment = self._place(app["name"])
         promotion = self._open_promotion(environment)
         own = actor.name, self.runs[actor.name]
+        if promotion is None and any(one.command == own for one in self.promotions.values()):
+            return  # the code is back: what stands is backed up before it is restored
         # GitHub's times are whole seconds as Heroku's are; a file's are not, and within a second nobody can tell.
         opened = promotion.opened if promotion else 0.0
         since = int(opened) if isinstance(self.books, GitHubBooks) else opened
         for one in transfers_of(self.world.cloud, app):
+            if one["to_type"] != "gof3r":
+                continue  # a restore
             started = seconds(from_iso(one["started_at"]))
             waste = one["succeeded"] or one["finished_at"] is None
             by, at = self._capturing.get((app["name"], one["num"]), (("", 0), -1.0))
@@ -343,6 +403,27 @@ class Promises:
         number = self.world.cloud.store._counters.get(f"transfers/{app['name']}", 0) + 1
         self._capturing[app["name"], number] = own, trio.current_time()
 
+    def _judge_restore(self, actor: Actor, addon: str, begun: float) -> None:
+        """P2, P3, P5: a restore has the lease, a fresh backup, nobody at work on it, and is asked for once."""
+        app = next(
+            app
+            for app in self.world.cloud.store.table("heroku.apps").values()
+            if app["database"] and addon in (app["database"]["id"], app["database"]["name"])
+        )
+        name, environment = self._place(app["name"])
+        self._judge_change(actor, Change(actor.name, name, environment, {}, trio.current_time()), begun)
+        self.counts["restores"] += 1
+        own = actor.name, self.runs[actor.name]
+        changes = [c.at for p in self.promotions.values() for c in p.changes if (c.actor, c.command) == own]
+        since = int(max(changes, default=self.commands[actor.name]))
+        late = [t for t in transfers_of(self.world.cloud, app) if seconds(from_iso(t["started_at"])) >= since]
+        if not any(t["to_type"] == "gof3r" and t["succeeded"] for t in late):
+            self.break_("P2", f"{name} in {environment} is restored, and what stood is not backed up")
+        if any(t["to_type"] != "gof3r" and t["finished_at"] is None for t in late):
+            self.break_("P5", f"{name} in {environment} is restored while it is being restored")
+        if not app["maintenance"]:
+            self.break_("P2", f"{name} in {environment} is restored while its users are at work")
+
     # P1: a record tells the truth.
 
     def _judge_record(self, actor: Actor, record: Record) -> None:
@@ -355,7 +436,7 @@ class Promises:
             return
         parts = self._in_content(record.parts)
         running = self.world.running(app, environment)
-        if dict(parts) != dict(running):
+        if not self.same(app, running, parts):
             self.break_(
                 "P1",
                 f"{app} in {environment} is recorded with {_short(parts)} (record {record.id}), and"
@@ -373,7 +454,7 @@ class Promises:
         return bool(self.world.heroku_app(app, environment)["formation"]["web"]["quantity"])
 
     def _judge_dynos(self, app: str, environment: str, record: Record) -> None:
-        if app == SITE:
+        if app in {SITE, COMMAND}:
             return
         found = self.world.heroku_app(app, environment)
         dynos = [d for d in self.world.cloud.backing.dynos(found["name"]) if d.job.type != "release"]
@@ -410,6 +491,10 @@ class Promises:
                 f"{actor.name} writes intent {written.id}: {written.kind} {written.source} to {environment}"
             )
         self._judge_pins(written, promotion)
+        if written.kind == "promotion" and actor.name != "operator":
+            changed = [app for app in new if dict(new[app]) != before[app]]
+            for lacking in lacking_gates(self.world, self.books, written, actor, began, changed):
+                self.break_("gate", f"{actor.name} promotes to {environment}, and {lacking}")
 
     def _judge_pins(self, written: Written, promotion: Promotion) -> None:
         """P6: what is promoted is what the source's records said at some time since the command began."""
@@ -419,6 +504,8 @@ class Promises:
         for app, parts in promotion.new.items():
             records = [r for r in self._records.values() if r.app == app and r.environment in places]
             recorded = [self._in_content(r.parts) for r in records if r.parts]
+            if app == SITE and self._by_hand(places[0], SITE, promotion.began):
+                continue  # the plan was made before that, or after it
             if app == SITE and not all(r.parts for r in records):
                 # Another tool's record names no version: what was live in the source is pinned.
                 recorded.append(self.world.running(app, places[0]))
@@ -443,12 +530,21 @@ class Promises:
         """Whether an operator has changed the app by hand since then."""
         return self.touched.get((environment, app), -1.0) >= since
 
+    def same(
+        self, app: str, running: Mapping[str, str], wanted: Mapping[str, str], *, up: bool = True
+    ) -> bool:
+        """Whether an app runs that. Migrations that are applied beyond it have applied it too."""
+        if app != COMMAND or not wanted:
+            return dict(running) == dict(wanted)
+        has, needs = version_of(running["commit"]), version_of(wanted["commit"])
+        return has >= needs if up else has <= needs
+
     def standing(self, environment: str, promotion: Promotion) -> str:
         """What an environment runs of a promotion: new, old, both when they are the same, or mixed."""
         apps = [a for a in promotion.new if not self._by_hand(environment, a, promotion.began)]
         running = {app: dict(self.world.running(app, environment)) for app in apps}
-        new = all(running[a] == dict(promotion.new[a]) for a in apps)
-        old = all(running[a] == dict(promotion.before[a]) for a in apps)
+        new = all(self.same(a, running[a], promotion.new[a]) for a in apps)
+        old = all(self.same(a, running[a], promotion.before[a], up=False) for a in apps)
         return "both" if new and old else "new" if new else "old" if old else "mixed"
 
     def judge_end(

@@ -1,4 +1,4 @@
-"""Seeds that broke a promise once, and a share of new ones. `make simulate SEEDS=10000` plays more."""
+"""Some hundred seeds. `make simulate SEEDS=10000` plays more."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.simulate import simulate
-
-ONCE_BROKEN = (16, 26, 33, 41, 119, 188, 276, 278, 288, 365)
-"""What they found is told in docs/explanation/simulation.md."""
-SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "250"))
+SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "500"))
 
 
 @pytest.mark.promise("P1")
@@ -23,7 +19,7 @@ SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "250"))
 @pytest.mark.promise("P5")
 @pytest.mark.promise("P6")
 @pytest.mark.promise("P7")
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)  # minutes on two idle cores; many times that on a busy machine
 def test_every_promise_holds_in_every_story() -> None:
     """In processes of their own: the order of sets is fixed there, so a story can be told again."""
     played = subprocess.run(
@@ -35,9 +31,3 @@ def test_every_promise_holds_in_every_story() -> None:
         check=False,
     )
     assert played.returncode == 0, played.stdout[-8000:] + played.stderr[-2000:]
-
-
-@pytest.mark.parametrize("seed", ONCE_BROKEN)
-def test_a_promise_that_was_broken_once_holds(seed: int) -> None:
-    story = simulate(seed)
-    assert not story.broken, story.told()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from liftlock.sandbox.clock import EPOCH, from_iso
-from tests.simulation.world import World
+from tests.simulation.world import COMMAND, World
 
 OPEN = {"", "in_progress", "queued", "pending"}
 LEASE_MARGIN_S = 60.0
@@ -34,6 +34,8 @@ class Written:
     state: str
     releases: Mapping[str, Mapping[str, str]]
     """By app, the parts that are to run: image ids, or the name of a site version."""
+    plan: str = ""
+    overrides: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -58,6 +60,16 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Yes:
+    """An approval as it stands in the ledger: who gave it, to which plan, and for how long."""
+
+    account: str
+    plan: str
+    at: float
+    until: float
+
+
+@dataclass(frozen=True)
 class Holder:
     """Who holds a lease, until when nobody else may take it, and its number."""
 
@@ -76,6 +88,8 @@ class Books(Protocol):
 
     def holder(self, environment: str) -> Holder | None: ...
 
+    def approvals(self, environment: str) -> list[Yes]: ...
+
 
 def seconds(moment: datetime) -> float:
     return (moment - EPOCH).total_seconds()
@@ -85,7 +99,7 @@ def _parts(artifacts: Mapping[str, Any]) -> Mapping[str, str]:
     """The parts of an intent's artifacts, whatever their kind: `{"web": {"image": "sha256:…"}}`."""
     found = {}
     for part, value in artifacts.items():
-        texts = [text for text in _texts(value) if text.startswith(("sha256:", "sites/"))]
+        texts = [text for text in _texts(value) if text.startswith(("sha256:", "sites/")) or part == "commit"]
         found[part] = texts[0] if texts else str(value)
     return found
 
@@ -101,17 +115,22 @@ def _written(number: str, payload: Mapping[str, Any], at: float, state: str) -> 
     ours = payload["liftlock"]
     releases = {app: _parts(one["artifacts"]) for app, one in ours["releases"].items()}
     environment, kind, source = ours["environment"], ours["kind"], ours["source"]
-    return Written(number, ours["key"], environment, kind, source, at, state, releases)
+    overrides = tuple(ours.get("overrides") or ())
+    return Written(
+        number, ours["key"], environment, kind, source, at, state, releases, ours.get("plan", ""), overrides
+    )
 
 
 def _record(
-    number: int, app: str, environment: str, payload: Any, states: tuple[str, ...], at: float
+    number: int, app: str, environment: str, sha: str, payload: Any, states: tuple[str, ...], at: float
 ) -> Record:
     whole = payload if isinstance(payload, dict) else {}
     ours = whole.get("liftlock") or {}
     parts = dict(whole.get("docker_image_shas") or {})
     if "site" in ours:
         parts["site"] = ours["site"]["version"]
+    if app == COMMAND:
+        parts["commit"] = ours.get("commit") or sha
     return Record(number, app, environment, str(ours.get("promotion", "")), parts, states, at)
 
 
@@ -146,12 +165,25 @@ class GitHubBooks:
                 row["id"],
                 row["task"].removeprefix("deploy:"),
                 row["environment"],
+                row["sha"],
                 row["payload"],
                 self._states(row["id"]),
                 seconds(from_iso(row["created_at"])),
             )
             for row in self._repository.deployments.values()
             if row["task"].startswith("deploy:") and environment in {None, row["environment"]}
+        ]
+
+    def approvals(self, environment: str) -> list[Yes]:
+        return [
+            Yes(
+                row["creator"],
+                row["payload"]["liftlock"]["plan"],
+                seconds(from_iso(row["created_at"])),
+                seconds(from_iso(row["payload"]["liftlock"]["expires"])),
+            )
+            for row in self._repository.deployments.values()
+            if row["task"] == "liftlock:approval" and row["environment"] == environment
         ]
 
     def holder(self, environment: str) -> Holder | None:
@@ -201,6 +233,7 @@ class SqliteBooks:
                 r["id"],
                 r["app"],
                 r["environment"],
+                r["sha"],
                 json.loads(r["payload"]),
                 ("success",) if r["reached_success"] else (r["state"],) if r["state"] else (),
                 _moment(r["created_at"]),
@@ -218,6 +251,9 @@ class SqliteBooks:
         record = json.loads(rows[0]["record"])
         until = _moment(rows[0]["written_at"]) + record.get("ttl_s", 0.0) + LEASE_MARGIN_S
         return Holder(rows[0]["holder"], until, rows[0]["number"], record["standing"])
+
+    def approvals(self, environment: str) -> list[Yes]:
+        return []  # no environment of a seed with a file asks for any
 
     def close(self) -> None:
         if self._db is not None:

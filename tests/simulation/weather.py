@@ -10,6 +10,8 @@ from liftlock.sandbox.faults import Rule
 
 STATUSES = (401, 404, 409, 422, 429, 500, 500, 502, 503, 503)
 DELAYS_S = (0.5, 5.0, 25.0, 40.0)
+LATE_S = (32.0, 45.0)
+"""Later than anybody waits for an answer."""
 
 
 @dataclass
@@ -49,7 +51,13 @@ class Weather:
             return Rule(
                 0, "status", status=status, headers=headers, body=b'{"message": "a fault of the weather"}'
             )
-        return Rule(0, kind, delay_s=self.dice.choice(DELAYS_S))
+        return Rule(0, kind, delay_s=self.dice.choice(LATE_S if kind == "late" else DELAYS_S))
+
+    def fails_program(self) -> bool:
+        """Whether a program that is run now ends with an error."""
+        is_hit = not self.calm and self.dice.random() < 2 * self.rate
+        self.hits["program"] += is_hit
+        return is_hit
 
     def _kind(self, vendor: str, now: float, *, only: str = "", but: str = "") -> str:
         if self.calm:
@@ -70,7 +78,8 @@ class Weather:
         return kind
 
     def _any(self, *, write: bool) -> str:
-        kind = self.dice.choice(["status", "status", "lost", "lost", "reset", "delay", "hang"])
+        kinds = ["status"] * 4 + ["lost"] * 4 + ["reset"] * 2 + ["delay"] * 2 + ["hang"] * 2 + ["late"]
+        kind = self.dice.choice(kinds)
         return str(self.dice.choice(STATUSES)) if kind == "status" else kind
 
 

@@ -16,7 +16,9 @@ from liftlock import sqlite_file
 from liftlock.ledgers.payload import record_payload
 from liftlock.model import (
     App,
+    CommitId,
     Environment,
+    Gates,
     ImageId,
     Kind,
     ProcessSource,
@@ -32,7 +34,7 @@ from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.firebase_store import Hosting
 from liftlock.sandbox.github_repository import Repository, find
 from liftlock.sandbox.heroku_apps import apps as heroku_apps
-from liftlock.sandbox.heroku_apps import begin_release
+from liftlock.sandbox.heroku_apps import begin_release, payer
 from liftlock.sandbox.images import make_image
 from liftlock.sandbox.store import Document
 
@@ -41,6 +43,8 @@ REPOSITORY = "example/services"
 ENDPOINTS = ("github", "heroku", "heroku_data", "heroku_registry", "firebase")
 WEBHOOK_SECRET = "hook-3xcrt9q"
 SITE = "Explore"
+SITE_REPOSITORY = "example/explore"
+COMMAND = "Prefs"
 BAD = ("crash", "release-fails", "unhealthy")
 
 
@@ -54,6 +58,12 @@ class Shape:
     undo_never: bool
     settle_s: float
     site: bool
+    shares: bool = False
+    """RES, where there is one, is backed up as well, and has ODB's database."""
+    gates: Gates = field(default_factory=Gates)
+    """Of the uppermost environment."""
+    command: bool = False
+    """There is an app that is a command: migrations, which can be undone or not."""
 
 
 @dataclass
@@ -67,8 +77,11 @@ class World:
     """By app and version, the image ids by process type."""
     behaviours: dict[str, str] = field(default_factory=dict)
     """By image id, how it misbehaves."""
-    contents: dict[str, str] = field(default_factory=dict)
-    """By name of a site version, what it holds."""
+    levels: dict[str, int] = field(default_factory=dict)
+    """By environment, up to which version the command app's migrations are applied."""
+    levels_before: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By environment and version, what they were applied to before it."""
+    apply_s: float = 0.0
 
     @property
     def repository(self) -> Repository:
@@ -79,8 +92,15 @@ class World:
         assert found is not None
         return found
 
+    def database_of(self, app: str, environment: str) -> Document:
+        """The Heroku app whose database an app has: its own, or the one that it shares."""
+        found = self.heroku_app(app, environment)
+        return payer(self.cloud, found)
+
     def running(self, app: str, environment: str) -> Mapping[str, str]:
         """What runs: image ids by process type, or the site's content."""
+        if app == COMMAND:
+            return {"commit": commit_of(self.levels[environment])}
         if app == SITE:
             live = Hosting(self.cloud).live(f"explore-{environment}")
             return {"site": self.content(live["name"])} if live else {}
@@ -96,16 +116,44 @@ def commit_of(version: int) -> str:
     return f"{version}" * 40
 
 
+def version_of(commit: str) -> int:
+    return int(commit[0])
+
+
 def make_shape(dice: random.Random) -> Shape:
     apps = ["ODB", *dice.sample(["SSO", "ITC", "RES"], dice.choice([0, 1, 1, 2]))]
     site = dice.random() < 0.5
+    ledger = "sqlite" if dice.random() < 0.15 else "github"
     return Shape(
         apps=tuple(sorted(apps, reverse=True)),
         environments=("dev", "staging", "production") if dice.random() < 0.2 else ("dev", "staging"),
-        ledger="sqlite" if dice.random() < 0.15 else "github",
+        ledger=ledger,
         undo_never=dice.random() < 0.2,
-        settle_s=dice.choice([0.0, 0.0, 0.5, 20.0]),
+        settle_s=dice.choice([0.0, 0.0, 0.0, 0.0, 0.5, 20.0]),
         site=site,
+        shares="RES" in apps and dice.random() < 0.5,
+        gates=_gates(dice, ledger) if dice.random() < 0.3 else Gates(),
+        command=dice.random() < 0.25,
+    )
+
+
+def _gates(dice: random.Random, ledger: str) -> Gates:
+    """One or two conditions, which hold at some times and not at others."""
+    names = ["approvals", "approvals", "soak", "window", "freeze", "healthy", "age"]
+    chosen = dice.sample(names, dice.choice([1, 1, 2]))
+    minute = dice.choice([1, 2, 5, 20])
+    window = dice.choice([f"Thu 00:00-00:{minute:02} UTC", f"Thu 00:{minute:02}-09:00 UTC"])
+    freeze = dice.choice(
+        ["2026-01-01 00:{:02} .. 2026-01-01 00:40 UTC", "2025-12-31 .. 2026-01-01 00:{:02} UTC"]
+    )
+    return Gates(
+        # Who uses one file is one person to it, whatever the actors are called.
+        approvals=1 if "approvals" in chosen and ledger == "github" else 0,
+        soak_s=dice.choice([60.0, 600.0]) if "soak" in chosen else 0.0,
+        window=window if "window" in chosen else "",
+        freeze=(freeze.format(minute),) if "freeze" in chosen else (),
+        source_healthy="healthy" in chosen,
+        backup_age_s=600.0 if "age" in chosen else 0.0,
     )
 
 
@@ -113,10 +161,13 @@ def make_project(shape: Shape, folder: Path) -> Project:
     apps = {name: _container_app(name, shape) for name in shape.apps}
     if shape.site:
         apps[SITE] = _site(shape)
+    if shape.command:
+        apps[COMMAND] = _command(shape)
     environments = {}
     for number, name in enumerate(shape.environments):
         before = shape.environments[number - 1 : number] if number else ()
-        environments[name] = Environment(name, tuple(before))
+        gates = shape.gates if name == shape.environments[-1] else Gates()
+        environments[name] = Environment(name, tuple(before), gates=gates)
     return Project(
         name="observatory",
         repository=REPOSITORY,
@@ -141,7 +192,7 @@ def _container_app(name: str, shape: Shape) -> App:
     }
     after = tuple(other for other in shape.apps if other in {"SSO", "RES"} and name == "ODB")
     undo = Undo.NEVER if name == "ODB" and shape.undo_never else Undo.SAFE
-    backup = name in {"ODB", "SSO"}
+    backup = name in {"ODB", "SSO"} or (name == "RES" and shape.shares)
     return App(
         name,
         "heroku",
@@ -157,17 +208,43 @@ def _container_app(name: str, shape: Shape) -> App:
 
 def _site(shape: Shape) -> App:
     targets = {e: Target(SITE, e, "firebase", f"explore-{e}") for e in shape.environments}
-    return App(SITE, "firebase", "example/explore", targets, _records(SITE, shape), after=("ODB",))
+    return App(SITE, "firebase", SITE_REPOSITORY, targets, _records(SITE, shape), after=("ODB",))
+
+
+def _command(shape: Shape) -> App:
+    undo = {} if shape.undo_never else {"undo": ("prefs", "undo")}
+    options = {"status": ("prefs", "status"), "apply": ("prefs", "apply"), **undo}
+    targets = {
+        e: Target(COMMAND, e, "command", COMMAND, REPOSITORY, options=options) for e in shape.environments
+    }
+    return App(
+        COMMAND,
+        "command",
+        REPOSITORY,
+        targets,
+        _records(COMMAND, shape),
+        after=("ODB",) if shape.site else (),
+        undo=Undo.SAFE if undo else Undo.NEVER,
+    )
 
 
 def _records(name: str, shape: Shape) -> dict[str, RecordName]:
     return {e: RecordName(REPOSITORY, f"deploy:{name}", e) for e in shape.environments}
 
 
+def put_site(folder: Path, version: int) -> Path:
+    """A checkout of the site's repository at a version."""
+    public = folder / f"explore-{version}" / "public"
+    public.mkdir(parents=True, exist_ok=True)
+    (public / "index.html").write_text(f"version {version}")
+    (public.parent / "firebase.json").write_text('{"hosting": {"public": "public"}}')
+    return public.parent
+
+
 async def furnish(cloud: Cloud, project: Project, shape: Shape, dice: random.Random) -> World:
     """The state that every story begins with: version 1 above, version 2 in dev, version 3 pushed."""
     world = World(cloud, project, shape)
-    await cloud.vendors["github"].create(cloud, {"repositories": [REPOSITORY, "example/explore"]})
+    await cloud.vendors["github"].create(cloud, {"repositories": [REPOSITORY, SITE_REPOSITORY]})
     person = {"name": "Ana", "email": "ana@example.invalid", "date": "2025-12-01T00:00:00Z"}
     for version in (1, 2, 3):
         commit = commit_of(version)
@@ -176,8 +253,12 @@ async def furnish(cloud: Cloud, project: Project, shape: Shape, dice: random.Ran
         world.repository.refs.put("refs/heads/main", {"sha": commit})
     databases = [n for n, app in project.apps.items() if app.backup]
     wishes = [
-        {"name": f"{app.lower()}-{e}", "database": app in databases, "formation": _quantities(app, dice)}
-        for app in shape.apps
+        {
+            "name": f"{app.lower()}-{e}",
+            "database": f"odb-{e}" if app == "RES" and shape.shares else app in databases,
+            "formation": _quantities(app, dice),
+        }
+        for app in sorted(shape.apps)  # ODB's before those that share it
         for e in shape.environments
     ]
     await cloud.vendors["heroku"].create(cloud, {"apps": wishes})
@@ -227,15 +308,15 @@ def _build(world: World, app: str, version: int, dice: random.Random) -> None:
 def _install(world: World, app: str, environment: str, version: int, dice: random.Random) -> None:
     """Let a version run and be recorded, without a promotion of ours."""
     commit, cloud = commit_of(version), world.cloud
-    if app == SITE:
-        hosting = Hosting(cloud)
-        row = hosting.create_version(f"explore-{environment}", "owner@users.invalid", "CREATED")
-        digest = cloud.store.blobs.put(f"version {version}".encode())
-        hosting.files.put(row["name"], {"/index.html": digest})
-        hosting.finalize(row, "owner@users.invalid")
-        hosting.release(f"explore-{environment}", "live", row["name"], {}, "owner@users.invalid")
+    artifacts: dict[str, SiteVersion | ImageId | CommitId]
+    if app == COMMAND:
+        world.levels[environment] = version
         by_tool = dice.random() < 0.5
-        artifacts: dict[str, SiteVersion | ImageId] = {} if by_tool else {"site": SiteVersion(row["name"])}
+        artifacts = {} if by_tool else {"commit": CommitId(commit)}
+    elif app == SITE:
+        name = serve(world, environment, version)
+        by_tool = dice.random() < 0.5
+        artifacts = {} if by_tool else {"site": SiteVersion(name)}
     else:
         images = world.images[app, version]
         found = world.heroku_app(app, environment)
@@ -252,6 +333,18 @@ def _install(world: World, app: str, environment: str, version: int, dice: rando
         _put_row(world, app, environment, commit, payload)
     else:
         put_record(world, app, environment, commit, payload)
+
+
+def serve(world: World, environment: str, version: int) -> str:
+    """Let the site serve a version, and give its name."""
+    hosting, site = Hosting(world.cloud), f"explore-{environment}"
+    row = hosting.create_version(site, "owner@users.invalid", "CREATED")
+    name: str = row["name"]
+    digest = world.cloud.store.blobs.put(f"version {version}".encode())
+    hosting.files.put(name, {"/index.html": digest})
+    hosting.finalize(row, "owner@users.invalid")
+    hosting.release(site, "live", name, {}, "owner@users.invalid")
+    return name
 
 
 def put_record(world: World, app: str, environment: str, commit: str, payload: Document) -> None:
