@@ -229,7 +229,7 @@ class TestDirectory(PlatformContract):
             project = project_from(SITE % port, tmp_path)
             app = project.apps["Shop"]
             targets = {  # a page that fails is not waited for as long as a cache before it would be
-                name: replace(target, options={**target.options, "health_s": 0.5})
+                name: replace(target, options={**target.options, "health_s": 5.0})
                 for name, target in app.targets.items()
             }
             for target in targets.values():

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import pytest
 
+from liftlock.changes import guarded
 from liftlock.engine.outcome import Ending, Result
-from liftlock.errors import LiftlockError, NotHealthy
+from liftlock.errors import LeaseLost, LiftlockError, NotHealthy
 from liftlock.model import (
     App,
     Artifacts,
@@ -157,6 +158,20 @@ class PlatformContract:
         assert same_artifacts(await runs(world, second(world), new, old), new.artifacts)
         assert not same_artifacts(await runs(world, second(world), old, new), old.artifacts)
 
+    async def test_nothing_is_switched_or_taken_back_once_the_lease_is_lost(
+        self, world: PlatformWorld
+    ) -> None:
+        """See `changes`: whatever sends a change asks right before, however long the step has run."""
+        old, new = await world.built("1"), await world.built("2")
+        before = await running(world, second(world), old)
+        await lifted(world, old)
+        release = await staged(world, new)
+        with guarded(lost), pytest.raises(LeaseLost):
+            await world.platform().release(second(world), release, quiet)
+        with guarded(lost), pytest.raises(LeaseLost):
+            await world.platform().restore(second(world), before, quiet, old)
+        assert same_artifacts(await runs(world, second(world), old, new), old.artifacts)
+
     async def test_one_that_does_not_stay_up_is_not_healthy(self, world: PlatformWorld) -> None:
         release = await broken(world)
         with pytest.raises(NotHealthy) as refused:
@@ -290,6 +305,11 @@ async def lifted(world: PlatformWorld, release: Release, told: list[str] | None 
     switch = await world.platform().release(second(world), release, tell)
     await world.platform().settle(second(world), release, switch, world.settle_s, tell)
     return switch
+
+
+async def lost(lasts_s: float) -> None:
+    """Leave to change something that nobody gets any more."""
+    raise LeaseLost("The lease was broken.")
 
 
 async def taken_for_there(world: PlatformWorld, release: Release) -> None:

@@ -20,6 +20,7 @@ import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
+from liftlock.changes import may_begin
 from liftlock.errors import ArtifactMissing, LiftlockError, NotHealthy, UsageError, VendorError
 from liftlock.model import (
     App,
@@ -37,7 +38,7 @@ from liftlock.plugins import Context, options_of
 from liftlock.ports import PUBLICATION, Platform, Progress, Publication, Switch
 from liftlock.probes import Finding, Probe
 from liftlock_supervisor.bundles import SHORT, Store
-from liftlock_supervisor.server import VENDOR, Server
+from liftlock_supervisor.server import TIME_LIMIT_S, VENDOR, Server
 
 NAME = "supervisor"
 UP, STARTING = "RUNNING", ("STARTING", "STOPPED", "STOPPING")
@@ -215,6 +216,7 @@ class Supervisor(Platform):
 
     async def _switch(self, target: Target, bundles: Mapping[str, BundleId]) -> None:
         options = options_of(target, Options)
+        await may_begin(TIME_LIMIT_S)
         await to_thread.run_sync(_write, target.name, options, bundles)
         await Server(options.socket).load(target.name, is_wanted=bool(bundles))
 

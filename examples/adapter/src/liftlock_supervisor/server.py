@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from liftlock.changes import may_begin
 from liftlock.errors import AnswerLost, Unreachable, VendorRefusal
 
 VENDOR = "supervisord"
@@ -35,18 +36,18 @@ class Server:
 
     async def load(self, group: str, *, is_wanted: bool) -> None:
         """Read the configuration again, end what runs of a group, and run it as it is written now."""
-        await self.call("reloadConfig")
+        await self._change("reloadConfig")
         if await self.processes(group):
-            await self.call("stopProcessGroup", group, False)
+            await self._change("stopProcessGroup", group, False)
             await self._remove(group)
         if is_wanted:
-            await self.call("addProcessGroup", group)
+            await self._change("addProcessGroup", group)
 
     async def _remove(self, group: str) -> None:
         """Asking again and again: a call that waits is answered a second late, at supervisord's next tick."""
         while True:
             try:
-                await self.call("removeProcessGroup", group)
+                await self._change("removeProcessGroup", group)
             except VendorRefusal as refusal:
                 if refusal.code != _STILL_RUNNING:
                     raise
@@ -61,6 +62,11 @@ class Server:
             return str(await self.call("readProcessStdoutLog", name, -_LONGEST_LOG, 0))
         except VendorRefusal:
             return ""
+
+    async def _change(self, method: str, *arguments: object) -> None:
+        """Call a method that changes something, while the lease is sure to last as long."""
+        await may_begin(TIME_LIMIT_S)
+        await self.call(method, *arguments)
 
     async def call(self, method: str, *arguments: object) -> Any:
         """Call `supervisor.METHOD`, in a thread."""
