@@ -18,8 +18,8 @@ class NoRegistry(Exception):
 
 
 @contextmanager
-def cncf(folder: Path, more: str = "", tls: Path | None = None) -> Iterator[str]:
-    """CNCF Distribution (Debian's `docker-registry`) on a free port; its host.
+def cncf(folder: Path, more: str = "", tls: Path | None = None, port: int = 0) -> Iterator[str]:
+    """CNCF Distribution (Debian's `docker-registry`) on a free port, or on that one; its host.
 
     `more` is added to its configuration; `tls` is a file with a certificate and its key.
     """
@@ -27,7 +27,7 @@ def cncf(folder: Path, more: str = "", tls: Path | None = None) -> Iterator[str]
     if program is None:
         raise NoRegistry("docker-registry is not installed (apt-get install docker-registry)")
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", port))
         host = f"127.0.0.1:{free.getsockname()[1]}"
     secured = f", tls: {{certificate: {tls}, key: {tls}}}" if tls else ""
     config = folder / "config.yml"

@@ -16,29 +16,59 @@ class NoEngine(Exception):
     """Why there is none."""
 
 
+class OwnEngine:
+    """A running engine, which may be killed and started again where it was."""
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self.host = f"unix://{folder / 'socket'}"
+        self._folder = folder
+        self._environ = {**os.environ, **variables}
+        self._argv = [
+            "dockerd", "--host", self.host, "--data-root", str(folder / "data"), "--exec-root", str(folder / "run"),
+            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--storage-driver=vfs",
+        ]  # fmt: skip
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        log = self._folder / "log"
+        with log.open("ab") as written:
+            process = subprocess.Popen(self._argv, stdout=written, stderr=written, env=self._environ)
+        _wait_for(process, self.host, log)
+        return process
+
+    def restart(self) -> None:
+        """As after a power cut: it is killed, and started again."""
+        self._process.kill()
+        self._process.wait(10)
+        (self._folder / "pid").unlink(missing_ok=True)
+        self._process = self._started()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+
+
 @contextmanager
-def dockerd(variables: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run an engine, `variables` among its own; its DOCKER_HOST. Raises `NoEngine` where it cannot run."""
+def own_engine(variables: Mapping[str, str] | None = None) -> Iterator[OwnEngine]:
+    """Run an engine, `variables` among its own. Raises `NoEngine` where it cannot run."""
     if shutil.which("docker") is None or shutil.which("dockerd") is None:
         raise NoEngine("docker and dockerd are not installed (apt-get install docker.io)")
     if os.geteuid() != 0:
         raise NoEngine("an engine of its own needs root")
     # A short path: a unix socket's name has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="liftlock-dockerd-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        host = f"unix://{folder / 'socket'}"
-        argv = [
-            "dockerd", "--host", host, "--data-root", str(folder / "data"), "--exec-root", str(folder / "run"),
-            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--storage-driver=vfs",
-        ]  # fmt: skip
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(argv, stdout=log, stderr=log, env={**os.environ, **(variables or {})})
+        engine = OwnEngine(Path(name), variables or {})
         try:
-            _wait_for(process, host, folder / "log")
-            yield host
+            yield engine
         finally:
-            process.terminate()
-            process.wait(30)
+            engine.stop()
+
+
+@contextmanager
+def dockerd(variables: Mapping[str, str] | None = None) -> Iterator[str]:
+    """As `own_engine`, for whom its DOCKER_HOST is enough."""
+    with own_engine(variables) as engine:
+        yield engine.host
 
 
 def _wait_for(process: subprocess.Popen[bytes], host: str, log: Path) -> None:

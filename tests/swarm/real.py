@@ -22,7 +22,7 @@ from liftlock.registry.manifests import sha256
 from liftlock.shelf import id_tag
 from liftlock.wiring import open_project
 from tests.registry.cncf import cncf
-from tests.registry.dockerd import NoEngine, dockerd
+from tests.registry.dockerd import NoEngine, own_engine
 from tests.swarm.world import World, project_of
 
 BUSYBOX = Path("/bin/busybox")
@@ -45,34 +45,62 @@ class Engine:
 
 @contextmanager
 def one_node(folder: Path) -> Iterator[Engine]:
-    """A swarm of one node. Raises `NoEngine` or `NoRegistry` where there can be none."""
+    """A swarm of one node and a registry. Raises `NoEngine` or `NoRegistry` where there can be none."""
     if not BUSYBOX.exists():
         raise NoEngine("the tests' images are made of /bin/busybox (apt-get install busybox-static)")
-    with cncf(folder) as registry, dockerd() as host:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        argv = ["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{port}"]
-        begun = subprocess.run(
-            ["docker", "--host", host, *argv], capture_output=True, text=True, check=False, timeout=60
-        )
-        if begun.returncode != 0:
-            raise NoEngine(f"the engine makes no swarm: {begun.stderr.strip()}")
-        try:
-            yield Engine(host, registry)
-        finally:
-            subprocess.run(
-                ["docker", "--host", host, "swarm", "leave", "--force"],
-                capture_output=True,
-                check=False,
-                timeout=60,
-            )
+    with cncf(folder) as registry, own_engine() as engine, in_swarm(engine.host):
+        yield Engine(engine.host, registry)
 
 
-def make_image(file: Path, seed: str, behaviour: str) -> None:
-    """An image of this behaviour, in the format of `docker image save`."""
+@contextmanager
+def in_swarm(host: str) -> Iterator[None]:
+    """Make an engine a swarm of one node. Raises `NoEngine`."""
+    argv = ["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_port()}"]
+    # Another swarm on this machine may have networks of the same numbers. Docker takes no port above 49151.
+    argv += ["--data-path-port", str(20000 + free_port() % 12000)]
+    begun = docker(host, *argv)
+    if begun.returncode != 0:
+        raise NoEngine(f"the engine makes no swarm: {begun.stderr.strip()}")
+    try:
+        yield
+    finally:
+        docker(host, "swarm", "leave", "--force")
+
+
+def docker(
+    host: str, *argv: str, given: str = "", folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the docker command."""
+    return subprocess.run(
+        ["docker", "--host", host, *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        input=given,
+        cwd=folder,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def make_image(file: Path, seed: str, behaviour: str = "", *, serves: bool = False) -> None:
+    """An image of this behaviour, in the format of `docker image save`; one that `serves` answers with its seed."""
     scripts = {"check": "exit 0", "migrate": "echo the migration succeeds", **_SCRIPTS[""]}
-    files = {name: f"#!/bin/busybox sh\n{text}\n" for name, text in (scripts | _SCRIPTS[behaviour]).items()}
+    if serves:
+        scripts["start"] = "exec /bin/busybox httpd -f -p 8080 -h /www"
+        scripts["check"] = "exec /bin/busybox wget -q -O /dev/null http://127.0.0.1:8080/"
+        scripts["migrate"] = (
+            "/bin/busybox cat /www/index.html >> /data/migrations\necho the migration succeeds"
+        )
+    scripts |= _SCRIPTS[behaviour] if behaviour else {}
+    files = {"www/index.html": f"{seed}\n"}
+    files |= {name: f"#!/bin/busybox sh\n{text}\n" for name, text in scripts.items()}
     layer = _tar({"bin/busybox": BUSYBOX.read_bytes(), **{k: v.encode() for k, v in files.items()}})
     config = {
         "architecture": "amd64",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from liftlock.errors import ReleaseFailed, UsageError
@@ -31,6 +32,8 @@ class Compose:
     target: Target
     root: Path
     environ: Mapping[str, str]
+    turn: anyio.Lock
+    """The stack's: docker makes its networks, and two at once would stumble over each other."""
 
     @property
     def path(self) -> Path | None:
@@ -67,7 +70,8 @@ class Compose:
         environ = {**self.environ, **({"DOCKER_HOST": address} if address else {})}
         argv = ["docker", "stack", "deploy", "--with-registry-auth", "--resolve-image", "never"]
         argv += ["--compose-file", "-", target.name]
-        outcome = await run(argv, self.path.parent, environ, _LIMIT_S, _secrets(environ), given=text)
+        async with self.turn:
+            outcome = await run(argv, self.path.parent, environ, _LIMIT_S, _secrets(environ), given=text)
         if outcome.exit_code == 127:
             raise ReleaseFailed(
                 f"docker is not installed, and only it can make {', '.join(sorted(missing))} of {target.name}.",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import anyio
+
 from liftlock.errors import ArtifactMissing, ReleaseFailed, VendorError
 from liftlock.http import optional
 from liftlock.model import App, Artifacts, Digest, ImageId, Known, Located, Missing, Release, Running, Target
@@ -41,6 +43,7 @@ class DockerSwarm:
         self._swarms: dict[str, Swarm] = {}
         self._identities: Identities | None = None
         self._found: dict[tuple[str, str, str, str], RegistryImage] = {}
+        self._turns: dict[tuple[str, str], anyio.Lock] = {}
         self._switched: dict[tuple[str, str], Switched] = {}
 
     def probes(self) -> Sequence[Probe]:
@@ -207,7 +210,8 @@ class DockerSwarm:
         return made
 
     def _compose(self, target: Target) -> Compose:
-        return Compose(target, Path(self._context.project.root), self._context.environ)
+        turn = self._turns.setdefault((target.options.get("docker", ""), target.name), anyio.Lock())
+        return Compose(target, Path(self._context.project.root), self._context.environ, turn)
 
     @property
     def _ids(self) -> Identities:
