@@ -58,6 +58,7 @@ def check(file: File, draft: Draft, added_platforms: frozenset[str], added_ledge
     _check_references(draft, "apps", "after", {name: app.after for name, app in file.apps.items()})
     for name, app in file.apps.items():
         _check_app(file, draft, name, app, added_platforms)
+    _check_repositories(file, draft, added_platforms)
     _check_targets(file, draft, added_platforms)
     _check_records(file, draft)
 
@@ -243,6 +244,12 @@ def _check_registry(file: File, draft: Draft, name: str, app: AppTable) -> None:
     """Where an app that is pulled from any registry has its images, in each environment."""
     place: Key = ("apps", name, "registry") if app.registry else ("project", "registry")
     names = app.registry or file.project.registry
+    if not names and app.swarm and not draft.is_noted(("project", "registry")):
+        draft.note(
+            ("apps", name, "registry"),
+            "is missing: the engine pulls the app's images from a registry.",
+            'Write registry = "HOST/PATH" here, or in [project] for all apps.',
+        )
     _check_environments(file, draft, place, names)
     for environment, table in file.environments.items():
         found = registry_of(app, file.project, environment, vendor_names(environment, table))
@@ -255,6 +262,20 @@ def _check_registry(file: File, draft: Draft, name: str, app: AppTable) -> None:
                 f"{shown(f'{found}/{name.lower()}')} in {environment} cannot be a repository of a registry.",
                 "Its parts have small letters and digits, and . _ or - between them.",
             )
+
+
+def _check_repositories(file: File, draft: Draft, added_platforms: frozenset[str]) -> None:
+    """Names that differ in case alone are one repository, and the images of one app would be the other's."""
+    owners: dict[tuple[object, str], str] = {}
+    for name, app in file.apps.items():
+        if not set(platforms_of(app, added_platforms)) <= {*PULLS_NOTHING}:
+            place = str(app.registry or file.project.registry)
+            owner = owners.setdefault((place, name.lower()), name)
+            if owner != name and place:
+                reason = (
+                    f"{name} and {owner} would share the repositories of {name.lower()} in {shown(place)}."
+                )
+                draft.note(("apps", name), reason, "Rename one, or give it a registry of its own.")
 
 
 def _check_environments(file: File, draft: Draft, place: Key, names: str | Mapping[str, str]) -> None:
