@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 from starlette.types import ASGIApp, Message
 
-from benchmarks.dashboard.server import bare, dashboard
+from benchmarks.dashboard.server import SignedIn, bare, dashboard
 from benchmarks.dashboard.world import ENVIRONMENTS, ledger_at, opened, project
 from liftlock.commands.history import read_history
 from liftlock.commands.status import look_at
@@ -66,8 +66,9 @@ async def _taken_ms(work: Callable[[], Awaitable[object]]) -> float:
 
 async def processor(title: str, ledger: str, folder: Path) -> None:
     """Print a line for each page, and for each look at the ledger."""
-    app, file, whole = dashboard(ledger), folder / "page.html", project()
-    async with app.router.lifespan_context(app):
+    dashboard_, file, whole = dashboard(ledger), folder / "page.html", project()
+    app = SignedIn(dashboard_)
+    async with dashboard_.router.lifespan_context(dashboard_):
         for path in PAGES:
             while b"loading" in (text := await ask(app, path)):  # noqa: ASYNC110 - as a reader would
                 await anyio.sleep(SETTLES_S)

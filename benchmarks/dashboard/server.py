@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from benchmarks.dashboard.world import ledger_at, opened, project
 from liftlock.ports import Adapters
@@ -37,6 +38,23 @@ def dashboard(ledger: str) -> Starlette:
     return create_app(project(), open_)
 
 
+class SignedIn:
+    """The dashboard as somebody sees it who is signed in: their cookie comes with every request."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+        self._secret = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and hasattr(self._app.state, "access"):
+            if not self._secret:
+                session = await self._app.state.access.sessions.begin("ada", "Ada", "link")
+                self._secret = session.secret
+            cookie = f"liftlock-{scope['server'][1]}={self._secret}".encode()
+            scope = {**scope, "headers": [*scope["headers"], (b"cookie", cookie)]}
+        await self._app(scope, receive, send)
+
+
 if __name__ == "__main__":
-    app = bare(Path(sys.argv[3])) if sys.argv[2] == "--bare" else dashboard(sys.argv[2])
+    app = bare(Path(sys.argv[3])) if sys.argv[2] == "--bare" else SignedIn(dashboard(sys.argv[2]))
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False)

@@ -37,6 +37,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+SESSIONS: dict[str, tuple[str, str]] = {}
+"""By a server's address, the cookie of somebody who is signed in there: its name and value."""
+
+
 @dataclass
 class Served:
     """A dashboard that listens."""
@@ -90,6 +94,10 @@ def listening(world: World) -> Iterator[Served]:
             done = portal.start_task_soon(serve)
             wait_until(lambda: server.started, "the server listens")
             url = f"http://127.0.0.1:{free.getsockname()[1]}"
+            if hasattr(app.state, "access"):  # else nobody has to sign in
+                begin = app.state.access.sessions.begin
+                session = portal.call(begin, "requester", "requester", "link")
+                SESSIONS[url] = f"liftlock-{free.getsockname()[1]}", session.secret
             yield Served(url, world, portal, changes, app)
             portal.call(stop.set)
             done.result(20)
@@ -111,6 +119,9 @@ class Visitor:
     said: list[str] = field(default_factory=list)
 
     def goes(self, url: str) -> Page:
+        for base, (name, secret) in SESSIONS.items():
+            if url.startswith(base):
+                self.page.context.add_cookies([{"name": name, "value": secret, "url": base}])
         self.page.goto(url)
         return self.page
 
