@@ -19,7 +19,9 @@ def commands(group: App, before: str = "") -> Iterator[str]:
         if not name.startswith("-"):
             inner = group[name]
             deeper = list(commands(inner, f"{before}{name} "))
-            yield from deeper or [f"{before}{name}"]
+            yield from deeper
+            if not deeper or inner.default_command is not None:
+                yield f"{before}{name}"
 
 
 def test_every_command_has_examples_and_every_example_a_command() -> None:

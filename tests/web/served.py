@@ -11,6 +11,8 @@ from html import unescape
 import httpx2
 
 from liftlock.ports import Adapters
+from liftlock.web.access.access import Access
+from liftlock.web.access.forms import FIELD, token_of
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
 from liftlock.web.reading import Reading
@@ -28,6 +30,8 @@ class Browser:
     reading: Reading
     changes: Changes
     work: Work
+    form_token: str
+    access: Access
 
     async def get(self, path: str, status: int = 200) -> str:
         answer = await self.client.get(path)
@@ -36,7 +40,8 @@ class Browser:
 
     async def post(self, path: str, fields: Mapping[str, str]) -> httpx2.Response:
         """Send a form of the page itself."""
-        return await self.client.post(path, data=dict(fields), headers={"origin": BASE})
+        sent = {**fields, FIELD: self.form_token}
+        return await self.client.post(path, data=sent, headers={"origin": BASE})
 
     async def text(self, path: str, status: int = 200) -> str:
         return words(await self.get(path, status))
@@ -51,9 +56,12 @@ def words(html: str) -> str:
 
 @asynccontextmanager
 async def served(
-    world: World, adapters: Callable[[Adapters], Adapters] = lambda found: found
+    world: World, adapters: Callable[[Adapters], Adapters] = lambda found: found, account: str = ""
 ) -> AsyncIterator[Browser]:
-    """The dashboard of `world`; `adapters` may put others in the place of some."""
+    """The dashboard of `world`; `adapters` may put others in the place of some.
+
+    With an account, they are signed in by name; without, they came by the one-time link.
+    """
 
     @asynccontextmanager
     async def opened(account: str) -> AsyncIterator[Adapters]:
@@ -64,4 +72,7 @@ async def served(
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
             site = app.state.site
-            yield Browser(client, site.reading, site.changes, site.work)
+            name = account or "requester"
+            session = await app.state.access.sessions.begin(name, name, "session" if account else "link")
+            client.cookies.set("liftlock-0", session.secret)
+            yield Browser(client, site.reading, site.changes, site.work, token_of(session), app.state.access)

@@ -148,4 +148,4 @@ async def test_readers_share_one_look() -> None:
 async def test_a_name_of_another_machine_is_refused() -> None:
     async with served(World()) as browser:
         answer = await browser.client.get("/", headers={"host": "elsewhere.example"})
-    assert answer.status_code == 400
+    assert answer.status_code == 421

@@ -34,6 +34,8 @@ ledger = App(
     help_format="plaintext",
 )
 
+GROUPS = frozenset({"backups", "serve"})
+
 for module, names in {
     "completion": ("completion",),
     "init": ("init",),
@@ -54,7 +56,7 @@ for module, names in {
 }.items():
     for name in names:
         # A group is an App, and says itself what its commands are.
-        more = {"help_epilogue": epilogue(name)} if name in EXAMPLES else {}
+        more = {"help_epilogue": epilogue(name)} if name in EXAMPLES and name not in GROUPS else {}
         app.command(f"liftlock.cli.{module}:{name}", name=name, **more)
 app.command(lease)
 lease.command("liftlock.cli.lease:show", name="show", help_epilogue=epilogue("lease show"))

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from liftlock.cli.backups_view import show_list, show_verdict, told_restore
 from liftlock.cli.examples import epilogue
+from liftlock.cli.looks import looking
 from liftlock.cli.options import AppName, EnvironmentName
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
@@ -51,11 +52,9 @@ async def list_(environment: EnvironmentName, /, *apps: AppName, common: Common 
     apps:
         Only these apps' [default: those with `backup` in the configuration].
     """
-    from liftlock.commands.backups import list_backups
-
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        listed = await list_backups(project, adapters, environment, apps)
+    output = common.output()
+    async with looking(common, output) as looks:
+        listed = await looks.backups(environment, apps)
     if common.json:
         output.document({"environment": environment, "backups": [backup_document(one) for one in listed]})
     else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from liftlock.cli.looks import looking
 from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName
-from liftlock.cli.session import Common, opened
-from liftlock.commands.diff import compare
+from liftlock.cli.session import Common
 
 
 async def diff(
@@ -30,18 +30,14 @@ async def diff(
     format:
         markdown for release notes.
     """
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        found = await compare(project, adapters, source, target, apps)
-        now, source_code = adapters.clock.now(), adapters.source_code
-        compared = {
-            app.range: await source_code.compare_url(*app.range) for group in found.groups for app in group
-        }
+    output = common.output()
+    async with looking(common, output) as looks:
+        found, addresses = await looks.diff(source, target, apps)
+        now = looks.now()
     from liftlock.cli.diff_view import show_diff
     from liftlock.cli.release_notes import release_notes
-    from liftlock.documents.diff import Addresses, diff_document
+    from liftlock.documents.diff import diff_document
 
-    addresses = Addresses(source_code.commit_url, source_code.pull_request_url, compared)
     if common.json:
         output.document(diff_document(found, addresses))
     elif format == "markdown":

@@ -51,8 +51,17 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "resume": ("liftlock resume staging", "liftlock resume staging --undo"),
     "rollback": ("liftlock rollback production", "liftlock rollback production --to 42 --dry-run"),
     "sandbox": ("liftlock sandbox", "liftlock sandbox --config liftlock.toml --port 8080"),
-    "serve": ("liftlock serve", "liftlock serve --open --port 0"),
     "worker": ("liftlock worker", "liftlock worker --config /etc/liftlock/liftlock.toml"),
+    "serve": ("liftlock serve", "liftlock serve --open --port 0", "liftlock serve --host 0.0.0.0 --log-json"),
+    "serve backup": ("liftlock serve backup --out serve.backup",),
+    "serve link": ("liftlock serve link",),
+    "serve restore": ("liftlock serve restore serve.backup",),
+    "serve token create": (
+        "liftlock serve token create ci --allow staging=promote",
+        "liftlock serve token create board --allow dev=see --expires-in 365d",
+    ),
+    "serve token list": ("liftlock serve token list",),
+    "serve token revoke": ("liftlock serve token revoke x3k9qm2p7adw",),
     "status": ("liftlock status", "liftlock status staging --check"),
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from liftlock.cli import history_view
+from liftlock.cli.looks import HistoryAsked, looking
 from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName
-from liftlock.cli.session import Common, opened
-from liftlock.commands.history import Wanted, account_of, is_id, moment_of, nobody_so_named, read_history
+from liftlock.cli.session import Common
+from liftlock.commands.history import is_id, nobody_so_named
 from liftlock.documents.history import account_document, history_document
 from liftlock.errors import UsageError
 from liftlock.model import Deployment
@@ -42,27 +43,22 @@ async def history(
         How many entries, newest first.
     """
 
-    project, output = common.project(), common.output()
+    output = common.output()
     if limit < 1:
         raise UsageError(f"--limit {limit} shows nothing.", hint="For example: --limit 50")
-    in_detail = bool(which) and which not in project.environments and is_id(which)
-    if in_detail and (app or by or since or until):
-        raise UsageError(
-            f"{which} is one promotion: there is nothing to filter.",
-            hint=f"Show all of it: liftlock history {which}",
-        )
-    async with opened(project, output) as adapters:
-        now = adapters.clock.now()
-        if in_detail:
-            told = await account_of(project, adapters, which)
-        else:
-            wanted = Wanted(
-                app,
-                by,
-                moment_of(since, now, "--since") if since else None,
-                moment_of(until, now, "--until", is_end=True) if until else None,
+    is_filtered = bool(app or by or since or until)
+    async with looking(common, output) as looks:
+        in_detail = bool(which) and which not in looks.project.environments and is_id(which)
+        if in_detail and is_filtered:
+            raise UsageError(
+                f"{which} is one promotion: there is nothing to filter.",
+                hint=f"Show all of it: liftlock history {which}",
             )
-            found = await read_history(project, adapters, which or None, limit, wanted)
+        now = looks.now()
+        if in_detail:
+            told = await looks.account(which)
+        else:
+            found = await looks.history(HistoryAsked(which, app, by, since, until, limit))
     if in_detail:
         if common.json:
             output.document(account_document(told))
@@ -75,5 +71,5 @@ async def history(
     elif by and not found.entries:
         output.line(nobody_so_named(by, found.people))
     else:
-        history_view.show_history(output, found.entries, now, is_filtered=wanted != Wanted())
+        history_view.show_history(output, found.entries, now, is_filtered=is_filtered)
     return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from liftlock.cli import lease_view
+from liftlock.cli.looks import looking
 from liftlock.cli.options import DEFAULTS, EnvironmentName
-from liftlock.cli.session import Common, opened
-from liftlock.commands.lease import break_lease, show_lease
+from liftlock.cli.session import Common
 from liftlock.documents.lease import lease_document
 
 
@@ -23,9 +23,9 @@ async def show(
         The environment.
     """
 
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        holding = await show_lease(project, adapters, environment)
+    output = common.output()
+    async with looking(common, output) as looks:
+        holding = await looks.lease(environment)
     if common.json:
         output.document(lease_document(environment, holding))
     else:
@@ -52,9 +52,9 @@ async def break_(
         Why; recorded, and told to the holder.
     """
 
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        holding = await break_lease(project, adapters, environment, reason)
+    output = common.output()
+    async with looking(common, output) as looks:
+        holding = await looks.break_lease(environment, reason)
     if common.json:
         output.document(lease_document(environment, holding))
     else:

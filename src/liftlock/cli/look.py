@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from liftlock.cli.looks import looking
 from liftlock.cli.options import DEFAULTS, EnvironmentName, Flag
-from liftlock.cli.session import Common, import_meanwhile, opened
+from liftlock.cli.session import Common, import_meanwhile
 from liftlock.commands.names import check_names
-from liftlock.commands.status import look_at
 
 
 async def status(
@@ -27,14 +27,15 @@ async def status(
         Exit 5 where running differs from recorded, 1 where it could not be looked at.
     """
 
-    project, output = common.project(), common.output()
-    if environment:
-        check_names(project, (environment,))
-    environments = [environment] if environment else list(project.environments)
-    async with opened(project, output) as adapters:
+    output = common.output()
+    async with looking(common, output) as looks:
+        project = looks.project
+        if environment:
+            check_names(project, (environment,))
+        environments = [environment] if environment else list(project.environments)
         import_meanwhile("liftlock.documents.status" if common.json else "liftlock.cli.status_view")
-        seen = await look_at(project, adapters, environments)
-        now = adapters.clock.now()
+        seen = await looks.status(environments)
+        now = looks.now()
     if common.json:
         from liftlock.documents.status import status_document
 

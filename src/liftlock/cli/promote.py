@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
+from liftlock.cli.looks import looking
 from liftlock.cli.options import DEFAULTS, AppName, Flag, GateNames, SourceName, TargetName, Wait, seconds
 from liftlock.cli.running import overridden, plan_and_run
-from liftlock.cli.session import Common, opened
+from liftlock.cli.session import Common
 from liftlock.commands.promote import Conditions, plan_promotion
 from liftlock.commands.run import Terms
 from liftlock.commands.saved import replan
@@ -17,7 +18,6 @@ from liftlock.model import Project
 from liftlock.planning.document import plan_document, saved_plan
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
-from liftlock.wiring import endpoint_notes
 
 
 async def plan(
@@ -45,11 +45,10 @@ async def plan(
         Plan to overwrite what runs in the target unrecorded.
     """
 
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        made = await plan_promotion(
-            project, adapters, source, target, apps, Conditions(accept_drift=accept_drift)
-        )
+    output = common.output()
+    async with looking(common, output) as looks:
+        project, notes = looks.project, looks.endpoint_notes
+        made = await looks.plan(source, target, apps, accept_drift=accept_drift)
     if out is not None:
         _save(plan_document(made), out)
     if common.json:
@@ -57,7 +56,7 @@ async def plan(
     else:
         from liftlock.cli import plan_view  # rich takes its time: `promote` imports it while it waits
 
-        plan_view.show_plan(output, project, made, endpoint_notes(project))
+        plan_view.show_plan(output, project, made, notes)
         if out is not None:
             how = f" Run exactly this with: liftlock promote --plan {out}"
             blocked = " It cannot be run: an app in it is blocked."
@@ -118,6 +117,21 @@ async def promote(
         )
     conditions = Conditions(accept_drift, overridden(override or (), reason))
     document = saved_plan(_load(plan), str(plan)) if plan else None
+    if url := common.server_url():
+        from liftlock.cli.server_runs import Asked, run_at_server
+
+        asked = Asked(
+            "promotions",
+            document.environment if document is not None else target,
+            document.source if document is not None else source,
+            document.selected if document is not None else apps,
+            accept_drift=accept_drift,
+            overrides=conditions.overrides,
+            plan_digest=document.digest if document is not None else "",
+            wait=wait,
+            more={"on_failure": on_failure},
+        )
+        return await run_at_server(common, url, asked, yes=yes, dry_run=dry_run, events=events)
 
     async def make(project: Project, adapters: Adapters) -> Plan:
         if document is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from liftlock.cli.looks import looking
 from liftlock.cli.options import DEFAULTS, AppName, EnvironmentName, Flag, Wait, seconds
 from liftlock.cli.running import plan_and_run
-from liftlock.cli.session import Common, opened
-from liftlock.commands.approve import approve_plan
+from liftlock.cli.session import Common
 from liftlock.commands.record import plan_record
 from liftlock.commands.run import Terms
 from liftlock.model import Project
@@ -74,9 +74,9 @@ async def approve(
     """
 
     lasts_s = seconds(expires_in, "--expires-in")
-    project, output = common.project(), common.output()
-    async with opened(project, output) as adapters:
-        where, given = await approve_plan(project, adapters, plan_digest, environment, lasts_s)
+    output = common.output()
+    async with looking(common, output) as looks:
+        where, given = await looks.approve(plan_digest, environment, lasts_s)
     if common.json:
         output.document(
             {

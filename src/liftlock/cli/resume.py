@@ -57,6 +57,10 @@ async def resume(
     if finish and undo:
         raise UsageError("--finish and --undo exclude each other.", hint="Choose one.")
     choice = "finish" if finish else "undo" if undo else ""
+    if url := common.server_url():
+        from liftlock.cli.server_runs import resume_at_server
+
+        return await resume_at_server(common, url, environment, choice, wait, yes=yes, events=events)
     return await resume_open(common, environment, choice, seconds(wait), yes=yes, events=events)
 
 
@@ -78,7 +82,7 @@ async def resume_open(
                     return 0
                 now = adapters.clock.now()
                 output.line(result_view.told_intent(intent, now), style="bold", hang=0)
-                chosen = choice or await _choose(intent, yes=yes)
+                chosen = choice or await choose(intent, yes=yes)
             terms = Terms(f"resume ({chosen}) of {intent.kind} {intent.id}", wait_s)
             with progress.view(output, adapters.clock) as view:
                 tell = report.hears(view)
@@ -111,7 +115,7 @@ async def resume_open(
         return code
 
 
-async def _choose(intent: Intent, *, yes: bool) -> str:
+async def choose(intent: Intent, *, yes: bool) -> str:
     """What a person says; without one, what the promotion's own --on-failure said."""
     recorded = "undo" if intent.undo_on_failure else "finish"
     if yes or not sys.stdin.isatty():

@@ -20,6 +20,7 @@ from liftlock.cli.session import Common
 from liftlock.commands.promote import Conditions
 from liftlock.commands.rollback import plan_rollback
 from liftlock.commands.run import Terms
+from liftlock.errors import UsageError
 from liftlock.model import Project
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
@@ -77,6 +78,24 @@ async def rollback(
     """
 
     chosen = (*apps, *(app or ()))
+    if url := common.server_url():
+        from liftlock.cli.server_runs import Asked, run_at_server
+
+        if restore_database:
+            raise UsageError(
+                "A server restores no databases.", hint="Do it where the credentials are: leave --server out."
+            )
+        asked = Asked(
+            "rollbacks",
+            environment,
+            "",
+            chosen,
+            accept_drift=accept_drift,
+            overrides=overridden(override or (), reason),
+            wait=wait,
+            more={"to": to},
+        )
+        return await run_at_server(common, url, asked, yes=yes, dry_run=dry_run, events=events)
 
     async def make(project: Project, adapters: Adapters) -> Plan:
         return await plan_rollback(

@@ -17,7 +17,7 @@ import anyio
 from cyclopts import Parameter
 
 from liftlock.cli.output import Output
-from liftlock.errors import Interrupted, LiftlockError
+from liftlock.errors import Interrupted, LiftlockError, UsageError
 from liftlock.model import Project
 from liftlock.ports import Adapters
 
@@ -47,6 +47,18 @@ class Common:
         ),
     ] = False
 
+    server: Annotated[
+        str,
+        Parameter(
+            help="Ask this liftlock server, with the token of LIFTLOCK_TOKEN, and need no other credentials; "
+            "LIFTLOCK_SERVER does the same."
+        ),
+    ] = ""
+
+    def server_url(self) -> str:
+        """The server that a command is to go through; "" for this machine."""
+        return self.server or os.environ.get("LIFTLOCK_SERVER", "")
+
     def output(self, *, events: bool = False) -> Output:
         return Output(as_json=self.json, events=events, color=not self.no_color, verbose=self.verbose)
 
@@ -54,6 +66,12 @@ class Common:
         """The project of `--config`, a file or `github:OWNER/REPO@REF`, or of the nearest liftlock.toml at or above this folder."""
         from liftlock.config import find, load
 
+        if self.server:
+            raise UsageError(
+                "This command works on this machine alone: it cannot go through a server.",
+                hint="Leave --server out, and set the vendors' tokens; or use status, plan, promote, rollback, "
+                "resume, history, diff, approve, backups list and lease.",
+            )
         if self.config.startswith("github:"):
             from liftlock.cli.remote import fetched
 

@@ -29,7 +29,7 @@ async def approve_plan(
     account that is shared by programs: nobody could be told by it.
     """
     digest = whole_digest(plan_digest)
-    environment = environment or _only_one(project)
+    environment = environment or only_one_that_asks(project)
     check_names(project, (environment,))
     if not 0 < expires_in_s <= LONGEST_S:
         raise UsageError(
@@ -60,7 +60,8 @@ def whole_digest(text: str) -> str:
     return match[1]
 
 
-def _only_one(project: Project) -> str:
+def only_one_that_asks(project: Project) -> str:
+    """The only environment that asks for approvals. Raises `UsageError` where there are several, or none."""
     asking = [e.name for e in project.environments.values() if e.gates.approvals]
     if len(asking) != 1:
         found = f"{', '.join(asking)} ask for approvals" if asking else "no environment asks for approvals"

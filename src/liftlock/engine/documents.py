@@ -31,6 +31,7 @@ def result_document(plan: Plan, result: Result) -> dict[str, object]:
         "apps": {app: standing.value for app, standing in result.apps.items()},
         "records": {app: d.id for app, d in (result.deployments or {}).items()},
         "backups": [{"app": b.app, "id": b.id, "size_bytes": b.size_bytes} for b in result.backups],
+        "put_back": list(result.put_back),
         "error": error_document(result.cause),
         "failed_step": result.failed_step or None,
         "cause": result.cause.message if result.cause else result.interrupted or None,

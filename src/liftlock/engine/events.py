@@ -7,7 +7,7 @@ stream. Names and fields are a contract: see docs/reference/events.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -152,6 +152,23 @@ def as_document(event: Event, at: datetime) -> dict[str, Any]:
     """The event as `--events` prints it: its name, the time in UTC, and its fields."""
     fields = {key: dict(value) if isinstance(value, Mapping) else value for key, value in _fields(event)}
     return {"event": _NAMES[type(event)], "at": at.isoformat(timespec="milliseconds"), **fields}
+
+
+def from_document(document: Mapping[str, Any]) -> Event | None:
+    """The event of a document; None for one that this version does not know."""
+    kind = next((kind for kind, name in _NAMES.items() if name == document.get("event")), None)
+    if kind is None:
+        return None
+    given = {
+        each.name: tuple(value) if isinstance(value := document[each.name], list) else value
+        for each in fields(kind)
+        if each.name in document
+    }
+    try:
+        event: Event = kind(**given)
+    except TypeError:  # of a version that tells less
+        return None
+    return event
 
 
 def _fields(event: Event) -> list[tuple[str, Any]]:

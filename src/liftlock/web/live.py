@@ -13,6 +13,8 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from liftlock.web.access.people import person_of
+
 PROJECT = "project"
 """The topic of everything but a single run: what is recorded, what runs, who holds what."""
 BEAT_S = 15.0
@@ -86,6 +88,7 @@ async def stream(changes: Changes, topics: Collection[str], version: int) -> Asy
 
 async def live(request: Request) -> Response:
     """`GET /live?topic=…&version=…`: tells when the topics are past the version that a page shows."""
+    person_of(request)
     changes: Changes = request.app.state.site.changes
     topics = list(dict.fromkeys(request.query_params.getlist("topic")))[:MOST_TOPICS] or [PROJECT]
     # A browser that lost its stream says itself which event it heard last.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 import webbrowser
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,10 +18,12 @@ import uvicorn
 from liftlock.errors import UsageError
 from liftlock.model import Project
 from liftlock.ports import Adapters
+from liftlock.web.access.sign_in import new_link
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
 from liftlock.web.store import address_of
 from liftlock.web.work.process import serving
+from liftlock.web.work.traces import begin_traces
 from liftlock.wiring import open_project
 
 STOP_S = 10
@@ -41,25 +44,37 @@ async def run(
     `works_here` says whether what is asked for is done in this process too, or by workers elsewhere alone.
     """
     changes = Changes()
+    knows_people = project.serve.github is not None or project.serve.oidc is not None
 
     def opened(account: str) -> AbstractAsyncContextManager[Adapters]:
-        return open_project(project, acting_for=account)
+        # Where nobody signs in, whoever asks is this machine's user, with this machine's credentials.
+        return open_project(project, acting_for=account if knows_people else "")
 
-    open_work = partial(serving, project, opened, address_of(project), works_here=works_here)
-    app = create_app(project, opened, changes=changes, open_work=open_work)
+    database = address_of(project)
+    open_work = partial(serving, project, opened, database, works_here=works_here)
+    app = create_app(project, opened, database=database, changes=changes, open_work=open_work)
     listening = _listen(host, port)
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
 
     async def told() -> None:
-        say(f"{project.name} is at {url}")
+        if knows_people:
+            address = project.serve.url or url
+            say(f"{project.name} is at {address}")
+        else:
+            address = url.rstrip("/") + await new_link(app.state.access.store, time.time())
+            say(f"{project.name} is at {url}\nSign in, once, within ten minutes, with: {address}")
         if in_browser:
-            await anyio.to_thread.run_sync(partial(webbrowser.open, url))
+            await anyio.to_thread.run_sync(partial(webbrowser.open, address))
 
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=STOP_S
     )
     server = _Server(config, changes, told)
-    await server.serve(sockets=[listening])
+    end_traces = begin_traces(os.environ, project.name)
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        await anyio.to_thread.run_sync(end_traces)
     return 0 if server.started else 1
 
 

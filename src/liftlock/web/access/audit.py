@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import insert, select
+from starlette.requests import HTTPConnection
 
 from liftlock.model import EMPTY
-from liftlock.web.access.people import Person
+from liftlock.web.access.people import Forbidden, Person
 from liftlock.web.store import Store, tables
 
 Outcome = Literal["done", "refused", "failed"]
@@ -39,6 +40,32 @@ class Line:
     subject: str
     outcome: Outcome
     detail: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+
+
+NOTE = "liftlock.note"
+"""The key of the request's scope where a handler says what a change is called."""
+
+
+def note(
+    request: HTTPConnection, action: str, *, environment: str = "", subject: str = "", **detail: Any
+) -> None:
+    """Say what the change is that this request makes. The guard writes the line, with how it ended."""
+    request.scope[NOTE] = {"action": action, "environment": environment, "subject": subject, **detail}
+
+
+async def forbidden(request: HTTPConnection, error: Forbidden) -> None:
+    """Write down that somebody may not. What asked for a change has its line from the guard."""
+    if request.scope["method"] in {"GET", "HEAD"}:
+        audit: Audit = request.app.state.access.audit
+        await audit.write(
+            error.person,
+            str(error.right),
+            environment=error.environment,
+            subject=request.scope["path"],
+            outcome="refused",
+        )
+    else:
+        request.scope.setdefault(NOTE, {"action": str(error.right), "environment": error.environment})
 
 
 class Audit:

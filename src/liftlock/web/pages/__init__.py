@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from liftlock.web.pages import figures, places, run
+from liftlock.web.pages import figures, people, places, run
 from liftlock.web.pages.approval import approve
 from liftlock.web.pages.board import board
 from liftlock.web.pages.history import history
@@ -17,6 +17,11 @@ def routes() -> list[BaseRoute]:
     """Every page of the dashboard, and every form on them."""
     return [
         Route("/", board),
+        Route("/sign-in", people.sign_in),
+        Route("/account", people.account),
+        Route("/account/tokens", people.make_token, methods=["POST"]),
+        Route("/account/tokens/{id}/revoke", people.revoke_token, methods=["POST"]),
+        Route("/audit", people.audit),
         Route("/history", history),
         Route("/numbers", figures.numbers),
         Route("/numbers.json", figures.numbers_document),

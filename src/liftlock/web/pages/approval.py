@@ -5,9 +5,13 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from liftlock.commands.approve import approve_plan
 from liftlock.commands.names import check_names
+from liftlock.web.access import forms
+from liftlock.web.access.access import access_of
+from liftlock.web.access.approving import approve as give
+from liftlock.web.access.audit import note
 from liftlock.web.access.people import Right, require
+from liftlock.web.access.sessions import Session
 from liftlock.web.pages.forms import read_form, seen_at
 from liftlock.web.pages.render import address
 from liftlock.web.site import site_of
@@ -20,8 +24,16 @@ async def approve(request: Request) -> Response:
     check_names(site.project, (environment,))
     person = require(request, Right.APPROVE, environment)
     form = await read_form(request)
-    async with site.open(person.account) as adapters:
-        await approve_plan(site.project, adapters, form.one("digest"), environment)
+    note(request, "approve", environment=environment, subject=form.one("digest")[:80])
+    session = request.scope.get(forms.SESSION)
+    await give(
+        access_of(request),
+        site.open,
+        person,
+        session if isinstance(session, Session) else None,
+        environment,
+        form.one("digest"),
+    )
     site.reading.outdate()
     source = form.one("source")
     if source not in site.project.environments[environment].promotes_from:

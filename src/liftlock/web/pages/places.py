@@ -8,6 +8,7 @@ from starlette.responses import Response
 from liftlock.commands.lease import break_lease
 from liftlock.commands.names import check_names
 from liftlock.errors import LiftlockError
+from liftlock.web.access.audit import note
 from liftlock.web.access.people import Right, person_of, require
 from liftlock.web.live import PROJECT
 from liftlock.web.pages.board import square
@@ -109,6 +110,7 @@ async def break_the_lease(request: Request) -> Response:
     check_names(site.project, (name,))
     person = require(request, Right.ADMINISTER, name)
     form = await read_form(request)
+    note(request, "lease-break", environment=name, reason=form.one("reason")[:500])
     try:
         check_typed(site.project, name, form)
         async with site.open(person.account) as adapters:

@@ -17,6 +17,7 @@ from liftlock.model import Commit, Known
 from liftlock.planning.comparison import AppComparison
 from liftlock.planning.estimates import expected_time
 from liftlock.planning.plan import Action, AppPlan, Plan
+from liftlock.web.access.audit import note
 from liftlock.web.access.people import Right, require
 from liftlock.web.live import PROJECT
 from liftlock.web.pages.forms import Form, check_typed, overrides_of, read_form, seen_at
@@ -212,5 +213,15 @@ async def _submit(request: Request, form: Form, environment: str, source: str) -
                 to=form.one("to"),
             ),
         )
+    )
+    note(
+        request,
+        item.order.kind.value,
+        environment=environment,
+        subject=item.id,
+        source=source,
+        apps=list(apps),
+        overrides=overrides,
+        accept_drift=item.order.options.accept_drift,
     )
     return seen_at(address("/runs", item.id))

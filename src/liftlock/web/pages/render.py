@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -19,6 +19,8 @@ from starlette.responses import HTMLResponse, Response
 from liftlock import __version__, wording
 from liftlock.errors import LiftlockError
 from liftlock.model import Commit
+from liftlock.web.access.forms import form_token
+from liftlock.web.access.people import PERSON
 from liftlock.web.live import PROJECT
 from liftlock.web.reading import View
 from liftlock.web.site import site_of
@@ -154,7 +156,8 @@ def page(
             site=site,
             project=site.project,
             path=request.url.path,
-            token=lambda: Markup(""),
+            token=partial(form_token, request),
+            me=request.scope.get(PERSON),
             now=site.reading.now(),
             live=address("/live", topic=list(topics), version=str(seen)),
             reload_s=reload_s,
@@ -198,7 +201,14 @@ def troubled(request: Request, error: LiftlockError, status: int) -> HTMLRespons
     return page(request, "trouble.html", status=status, error=error, title=_TITLES.get(status, "That failed"))
 
 
-_TITLES = {404: "Not here", 403: "Not yours to do", 409: "It has moved", 503: "Not now"}
+_TITLES = {
+    404: "Not here",
+    403: "Not yours to do",
+    409: "It has moved",
+    421: "Not here",
+    429: "Too often",
+    503: "Not now",
+}
 
 
 def stale(*views: View[Any]) -> View[Any] | None:

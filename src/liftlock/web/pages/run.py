@@ -14,6 +14,7 @@ from starlette.responses import Response
 from liftlock.commands.history import Account
 from liftlock.errors import LiftlockError
 from liftlock.model import Approval, Backup, Commit, Deployment, Intent, Release, Unknown
+from liftlock.web.access.audit import note
 from liftlock.web.access.people import Right, require
 from liftlock.web.live import PROJECT, topic_of_run
 from liftlock.web.pages.forms import check_typed, read_form, seen_at
@@ -311,6 +312,7 @@ async def withdraw(request: Request) -> Response:
         raise HTTPException(404, "The server does not know this run any more.")
     person = require(request, Right.PROMOTE, item.order.environment)
     await read_form(request)
+    note(request, "withdraw", environment=item.order.environment, subject=id_)
     await site.work.withdraw(id_, person.account)
     return seen_at(address("/runs", id_))
 
@@ -331,4 +333,5 @@ async def resume(request: Request) -> Response:
             options=Options(choice="undo" if choice == "undo" else "finish"),
         )
     )
+    note(request, "resume", environment=environment, subject=item.id, choice=choice)
     return seen_at(address("/runs", item.id))

@@ -17,6 +17,7 @@ import anyio.to_thread
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import StaticPool
 
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project
@@ -41,7 +42,7 @@ class Store:
         self.address = address
         """The address as SQLAlchemy reads it, without a password."""
         self._writing = engine.execution_options(writes=True)
-        self._threads = anyio.CapacityLimiter(THREADS)
+        self._threads = anyio.CapacityLimiter(1 if isinstance(engine.pool, StaticPool) else THREADS)
 
     @property
     def is_sqlite(self) -> bool:
@@ -129,7 +130,9 @@ def engine_at(address: str) -> Engine:
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
             _make_folder(Path(url.database))
-        engine = create_engine(url, pool_size=THREADS, max_overflow=0, connect_args={"timeout": BUSY_S})
+            engine = create_engine(url, pool_size=THREADS, max_overflow=0, connect_args={"timeout": BUSY_S})
+        else:  # in memory, for tests: it is gone with its one connection
+            engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

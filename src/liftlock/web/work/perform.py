@@ -25,6 +25,7 @@ from liftlock.planning.document import plan_document
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
 from liftlock.web.work.orders import Event, Order, OrderKind
+from liftlock.web.work.traces import traced
 
 LOOK_S = 2.0
 """How often somebody's lease is looked at while it is waited for, in seconds."""
@@ -66,6 +67,15 @@ async def perform(
     `turn`, safe to be called again for the same order, by anybody, at any time: what was begun is resumed,
     and what has ended is told.
     """
+    with traced(order, tell) as (heard, ended):
+        performed = await _performed(project, open_, order, heard, stop, turn)
+        ended(performed.exit_code)
+        return performed
+
+
+async def _performed(
+    project: Project, open_: Open, order: Order, tell: Tell, stop: StopRequest, turn: Turn | None
+) -> Performed:
     try:
         with ungrouped():
             async with open_(order.requested_by) as adapters:
