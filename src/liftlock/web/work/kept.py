@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 
+from liftlock.errors import LiftlockError
 from liftlock.web.store import Store
 from liftlock.web.store.tables import orders, withdrawals, work_events, workers
 from liftlock.web.work.orders import Event
 
+TRIES = 20
 AT_A_TIME = 500
 """How many events are read at once."""
 
@@ -38,7 +41,7 @@ class Kept:
         return await self._store.read(lambda db: db.execute(query).scalars().all())
 
     async def add_events(self, item: str, events: Sequence[Event]) -> None:
-        """Append to what a run told. Only whoever performs the item does so."""
+        """Append to what a run told, after whatever another worker tells that was taken for dead."""
 
         def add(db: Connection) -> None:
             last = db.execute(
@@ -50,7 +53,12 @@ class Kept:
             ]
             db.execute(insert(work_events), rows)
 
-        await self._store.write(add)
+        for _ in range(TRIES):
+            try:
+                return await self._store.write(add)
+            except IntegrityError:  # the other one had the number first
+                continue
+        raise LiftlockError(f"What {item} told could not be kept: others tell of it all the time.")
 
     async def events(self, item: str, after: int) -> Sequence[tuple[int, Event]]:
         """The next events of a run after one of them, in their order."""

@@ -157,7 +157,14 @@ class _Performance:
     async def _take_up(self, intent: Intent) -> dict[str, Any]:
         """Resume what a dead worker began, as its own `on_failure` says; or tell how it ended."""
         if intent.is_open:
-            did, result = await self._resume(intent, "")
+            try:
+                did, result = await self._resume(intent, "")
+            except LiftlockError:
+                # Its worker was not dead, and ended it while we waited for the lease.
+                ended = await self._begun()
+                if ended is None or ended.is_open:
+                    raise
+                return await self._take_up(ended)
             notes = ("Its worker died in the middle, and another one put back what it had switched.",)
             result = replace(result, notes=(*result.notes, *notes)) if did == "undo" else result
         else:

@@ -163,8 +163,8 @@ async def _live(worker: str, kept: Kept, pace: Pace) -> None:
         await anyio.sleep(pace.beat_s)
         try:
             await kept.beat(worker, __version__)
-        except LiftlockError as error:
-            _LOG.warning("%s", error.message)
+        except Exception as error:  # noqa: BLE001 - nothing beside a run may cut it off
+            _noted(error)
 
 
 async def _take_over(client: DBOSClient, kept: Kept, pace: Pace) -> None:
@@ -175,8 +175,8 @@ async def _take_over(client: DBOSClient, kept: Kept, pace: Pace) -> None:
             for id_ in await _orphans(client, living):
                 _LOG.warning("order %s lost its worker: another one takes it", id_)
                 await client.resume_workflow_async(id_, queue_name=queue.QUEUE)
-        except LiftlockError as error:
-            _LOG.warning("%s", error.message)
+        except Exception as error:  # noqa: BLE001 - nothing beside a run may cut it off
+            _noted(error)
         await anyio.sleep(pace.beat_s)
 
 
@@ -194,8 +194,8 @@ async def _heed(kept: Kept, id_: str, stop: StopRequest) -> None:
         await anyio.sleep(WITHDRAWN_S)
         try:
             by = await kept.withdrawn([id_])
-        except LiftlockError as error:
-            _LOG.warning("%s", error.message)
+        except Exception as error:  # noqa: BLE001 - nothing beside a run may cut it off
+            _noted(error)
             continue
         if by:
             stop.ask(f"stopped by {by[id_]}")
@@ -215,10 +215,17 @@ async def _telling(kept: Kept, id_: str) -> AsyncIterator[Callable[[Event], None
                     events.append(receive.receive_nowait())
                 try:
                     await kept.add_events(id_, events)
-                except LiftlockError as error:  # what was done does not depend on what is told
-                    _LOG.warning("%s", error.message)
+                except Exception as error:  # noqa: BLE001 - what was done does not depend on what is told
+                    _noted(error)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keep)
         with send:
             yield send.send_nowait
+
+
+def _noted(error: Exception) -> None:
+    """What went wrong beside the runs: the server's database was away, say. It is tried again."""
+    _LOG.warning(
+        "%s", error.message if isinstance(error, LiftlockError) else f"{type(error).__name__}: {error}"
+    )
