@@ -556,6 +556,10 @@ class Promises:
         mine = [p for p in mine if p.changes[-1].environment == environment]
         if len(mine) != 1 or any(c.actor != actor and c.at >= started for c in mine[0].changes):
             return
+        since = mine[0].changes[-1].at
+        others = [p for p in self.promotions.values() if p is not mine[0]]
+        if any(c.environment == environment and c.at >= since for p in others for c in p.changes):
+            return  # it had given the environment back, and was still telling of it
         standing = self.standing(environment, mine[0])
         good = {0: {"old", "both"} if undo else {"new", "both"}, 6: {"new", "old", "both", "mixed"}}
         if standing not in good.get(code, {"old", "both"}):

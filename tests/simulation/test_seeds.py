@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "500"))
+SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "250"))
 
 
 @pytest.mark.promise("P1")
