@@ -49,10 +49,10 @@ def docker_host(address: str, environ: Mapping[str, str], home: Path) -> DockerH
     parts = urlsplit(address)
     if parts.scheme == "unix":
         return DockerHost(
-            "http://docker.localhost", _plain(uds=parts.path or address.removeprefix("unix://"))
+            "http://localhost", _plain(uds=parts.path or address.removeprefix("unix://"))
         )
     if parts.scheme == "ssh":
-        return DockerHost("http://docker.localhost", _SshTransport(ssh_command(address), environ))
+        return DockerHost("http://localhost", _SshTransport(ssh_command(address), environ))
     base = tcp_base(address, environ)
     if base.startswith("https://"):
         folder = Path(environ.get("DOCKER_CERT_PATH") or home / ".docker")
