@@ -48,9 +48,7 @@ def docker_host(address: str, environ: Mapping[str, str], home: Path) -> DockerH
     """The way to the engine at an address. Opens nothing. Raises `UsageError`."""
     parts = urlsplit(address)
     if parts.scheme == "unix":
-        return DockerHost(
-            "http://localhost", _plain(uds=parts.path or address.removeprefix("unix://"))
-        )
+        return DockerHost("http://localhost", _plain(uds=parts.path or address.removeprefix("unix://")))
     if parts.scheme == "ssh":
         return DockerHost("http://localhost", _SshTransport(ssh_command(address), environ))
     base = tcp_base(address, environ)
