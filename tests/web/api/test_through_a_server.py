@@ -125,7 +125,7 @@ async def test_a_failure_has_its_exit_code_and_what_to_do_next(world: World, cap
     said = capsys.readouterr().out
     for words in (
         "failed after",
-        "release:ODB: ODB's migration failed.",
+        "ODB's migration failed.",
         "Mend the migration.",
         "put back        SSO",
     ):
