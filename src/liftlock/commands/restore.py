@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import anyio
 
@@ -66,16 +67,24 @@ async def restore_databases(
         guard = Guard(granted, StopRequest())  # a restore that has begun is not broken off
         async with all_at_once() as tasks:
             tasks.start_soon(guard.keep)
+            # By the clock of whoever keeps the leases: with ours behind, a backup from before would count.
+            since = granted.holding.since + timedelta(seconds=1)
             for kept in chosen:
                 used = everybody.get(kept.used.database.id, kept.used)
                 one = Kept(replace(kept.used, apps=used.apps), kept.backup)
-                restored.append(await _restore(project, adapters, guard, one, stop, tell))
+                restored.append(await _restore(project, adapters, guard, one, since, stop, tell))
             tasks.cancel_scope.cancel()
     return restored
 
 
 async def _restore(
-    project: Project, adapters: Adapters, guard: Guard, kept: Kept, stop: StopRequest, tell: Tell
+    project: Project,
+    adapters: Adapters,
+    guard: Guard,
+    kept: Kept,
+    since: datetime,
+    stop: StopRequest,
+    tell: Tell,
 ) -> Restored:
     used, name = kept.used, kept.used.apps[0]
     environment = used.database.environment
@@ -83,9 +92,7 @@ async def _restore(
     async with _maintained(project, adapters, used, tell):
         async with unless_stopped(stop, environment):
             tell(name, "what stands is backed up")
-            fresh = await used.service.capture(
-                used.database, adapters.clock.now(), lambda text: tell(name, text)
-            )
+            fresh = await used.service.capture(used.database, since, lambda text: tell(name, text))
         await guard.write({"restore": kept.backup.id, "backups": [_written(fresh), _written(kept.backup)]})
         tell(name, f"{kept.backup.id} is restored; what stood is {fresh.id}")
         try:
