@@ -61,7 +61,7 @@ def test_tag_that_moved_to_another_image_does_not_count() -> None:
 def test_id_of_another_tool_is_resolved_whichever_it_is(which: str) -> None:
     async def story(world: World) -> None:
         image = world.image("odb-staging/web", "1")
-        found = await world.adapters.platforms["heroku"]._shelf.images.look_up(  # type: ignore[attr-defined]
+        found = await world.adapters.platforms["heroku"]._platform_images.images.look_up(  # type: ignore[attr-defined]
             "sandbox.localhost/odb-staging/web", COMMIT
         )
         recorded = RecordedId(image.value if which == "image id" else found.digest.value)
@@ -75,8 +75,8 @@ def test_id_of_another_tool_is_resolved_whichever_it_is(which: str) -> None:
 def test_digest_of_another_tool_is_found_when_the_tags_moved_on() -> None:
     async def story(world: World) -> None:
         image = world.image("odb-staging/web", "1")
-        shelf = world.heroku._shelf
-        found = await shelf.images.look_up("sandbox.localhost/odb-staging/web", COMMIT)
+        platform_images = world.heroku._platform_images
+        found = await platform_images.images.look_up("sandbox.localhost/odb-staging/web", COMMIT)
         world.image("odb-staging/web", "another")
         release = Release("ODB", COMMIT, {"web": RecordedId(found.digest.value)})
         resolved = await world.heroku.locate(world.target("ODB", "staging"), release, None)
@@ -200,7 +200,7 @@ def test_publish_builds_each_directory_once_and_pushes_it_to_every_environment(t
             assert await world.heroku.locate(world.target("ODB", environment), release, None) == located(
                 release
             )
-        look_up = world.heroku._shelf.images.look_up
+        look_up = world.heroku._platform_images.images.look_up
         assert await look_up("sandbox.localhost/odb-dev/web", "latest") is not None
         assert await look_up("sandbox.localhost/odb-staging/web", "latest") is None
 
@@ -216,7 +216,7 @@ def test_published_image_is_archived_and_found_there_when_the_platform_has_lost_
     async def story(world: World) -> None:
         app = world.project.apps["ODB"]
         release = await world.heroku.publish(app, COMMIT, tmp_path, world.progress)
-        look_up = world.heroku._shelf.images.look_up
+        look_up = world.heroku._platform_images.images.look_up
         archived = await look_up("sandbox.localhost/archive/odb/web", COMMIT)
         assert archived is not None
         assert archived.image_id == release.artifacts["web"]

@@ -23,10 +23,10 @@ import trio.testing
 from liftlock.errors import Unauthorized
 from liftlock.http import Http
 from liftlock.model import App, Environment, ProcessSource, Project, RecordName, Release, Target
+from liftlock.platform_images import Publisher, of_registry
 from liftlock.registry.authentication import ASK_AGAIN_S
 from liftlock.registry.connection import Registry
 from liftlock.registry.manifests import SCHEMA2
-from liftlock.shelf import Publisher, of_registry
 from liftlock.testing import open_context
 from tests.registry.cncf import NoRegistry, cncf
 from tests.registry.memory import Memory

@@ -20,9 +20,9 @@ from liftlock.model import ImageId, SiteVersion
 from liftlock.planning import gates, make
 from liftlock.planning.gates import people
 from liftlock.planning.plan import Action, StepKind
+from liftlock.platform_images.images import Find, PlatformImages
 from liftlock.platforms.firebase.platform import Firebase
 from liftlock.platforms.heroku.observe import Watch
-from liftlock.shelf.images import Find, Shelf
 
 Mutation = Callable[[], Any]
 
@@ -209,11 +209,13 @@ def restored_over_what_stands() -> Any:
 def located_by_tag() -> Any:
     """P6: whatever stands under the commit's tag is taken for what was recorded."""
 
-    async def look_up(self: Shelf, repository: str, reference: str, artifact: Any, where: str) -> Find:
+    async def look_up(
+        self: PlatformImages, repository: str, reference: str, artifact: Any, where: str
+    ) -> Find:
         image = await self.images.look_up(repository, reference)
         return Find(ImageId(image.image_id.value), where, image) if image else Find()
 
-    return patch.object(Shelf, "_look_up", look_up)
+    return patch.object(PlatformImages, "_look_up", look_up)
 
 
 def token_in_a_record() -> Any:

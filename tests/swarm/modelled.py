@@ -13,11 +13,11 @@ from trio.testing import MockClock
 
 from liftlock.http import Http
 from liftlock.model import ImageId
+from liftlock.platform_images import id_tag
 from liftlock.platforms.swarm.api import Swarm
 from liftlock.sandbox import Cloud, create_app
 from liftlock.sandbox.images import make_image
 from liftlock.sandbox.inprocess import InProcess
-from liftlock.shelf import id_tag
 from liftlock.wiring import open_project
 from tests.swarm.world import World, project_of
 

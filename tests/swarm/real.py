@@ -18,8 +18,8 @@ from typing import Any
 import anyio
 
 from liftlock.model import ImageId, ProcessSource
+from liftlock.platform_images import id_tag
 from liftlock.registry.manifests import sha256
-from liftlock.shelf import id_tag
 from liftlock.wiring import open_project
 from tests.registry.cncf import cncf
 from tests.registry.dockerd import NoEngine, own_engine
@@ -127,7 +127,7 @@ def _tar(files: Mapping[str, bytes]) -> bytes:
 class Real(World):
     async def push(self, process_type: str, seed: str, behaviour: str, commit: str) -> ImageId:
         repository = f"{self.target().registry}/{self.app.name.lower()}/{process_type}"
-        images = self.platform._shelf.images
+        images = self.platform._platform_images.images
         with tempfile.TemporaryDirectory(prefix="liftlock-image-") as name:
             make_image(Path(name) / "image.tar", seed, behaviour)
             source = ProcessSource(archive="image.tar")

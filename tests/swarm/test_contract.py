@@ -12,9 +12,9 @@ import httpx2
 import pytest
 
 from liftlock.model import ImageId, Project, Release
+from liftlock.platform_images import id_tag
 from liftlock.plugins import Context, load
 from liftlock.ports import Platform
-from liftlock.shelf import id_tag
 from liftlock.testing import PlatformContract, open_context
 from tests.sandbox.serving import served
 from tests.swarm.world import project_of

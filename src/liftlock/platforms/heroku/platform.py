@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from liftlock.errors import ReleaseFailed
 from liftlock.model import App, Artifacts, ImageId, Known, Located, Missing, Release, Running, Target
+from liftlock.platform_images import PlatformImages, Publisher, complete
 from liftlock.platforms.heroku import observe
 from liftlock.platforms.heroku.api import HerokuApp
 from liftlock.platforms.heroku.observe import State, Watch
@@ -18,7 +19,6 @@ from liftlock.platforms.heroku.switch import Switched, Switcher
 from liftlock.plugins import Context
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.probes import Probe
-from liftlock.shelf import Publisher, Shelf, complete
 
 
 class Heroku:
@@ -33,15 +33,15 @@ class Heroku:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._shelf = Shelf(context.images, self._repository, context.project.archive)
-        self._publisher = Publisher(self._shelf, context.project)
+        self._platform_images = PlatformImages(context.images, self._repository, context.project.archive)
+        self._publisher = Publisher(self._platform_images, context.project)
         self._switched: dict[str, Switched] = {}
         self._observed: dict[str, State] = {}
         """What planning saw of each target: a release that follows need not look again first."""
 
     def probes(self) -> Sequence[Probe]:
         """See `probes.Probed`."""
-        return probes(self._context, self._shelf)
+        return probes(self._context, self._platform_images)
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """See `ports.Platform`. One round trip."""
@@ -50,7 +50,7 @@ class Heroku:
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """See `ports.Platform`. One round trip where the target has the commit's tag, else two."""
-        return await self._shelf.locate(target, release, source)
+        return await self._platform_images.locate(target, release, source)
 
     async def pin(self, source: Target, release: Release) -> Release:
         """See `ports.Platform`. Asks nobody."""
@@ -60,7 +60,7 @@ class Heroku:
         self, target: Target, located: Located, source: Target | None, progress: Progress
     ) -> Release:
         """See `ports.Platform`. Asks nobody when every image is at the target."""
-        return await self._shelf.stage(target, located, source, progress)
+        return await self._platform_images.stage(target, located, source, progress)
 
     async def release(
         self, target: Target, release: Release, progress: Progress, promotion: str = ""
@@ -120,7 +120,7 @@ class Heroku:
 
     async def blobs(self, target: Target, release: Release) -> Mapping[str, Mapping[str, int]]:
         """See `ports.Measures`. One round trip where the target has the commit's tag, else two."""
-        return await self._shelf.blobs(target, release)
+        return await self._platform_images.blobs(target, release)
 
     def page(self, target: Target) -> str:
         """See `ports.HasPages`. Heroku makes the app's own address up; its dashboard leads there."""

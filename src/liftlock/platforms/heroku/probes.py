@@ -8,18 +8,18 @@ from functools import partial
 from liftlock.errors import LiftlockError, NotFound, Unauthorized
 from liftlock.http import field, optional
 from liftlock.model import Target
+from liftlock.platform_images import PlatformImages
+from liftlock.platform_images import probes as image_probes
 from liftlock.platforms.heroku.api import ACCEPT
 from liftlock.plugins import Context
 from liftlock.probes import Finding, Probe
-from liftlock.shelf import Shelf
-from liftlock.shelf import probes as shelf_probes
 
 GROUP = "Heroku"
 FEW_REQUESTS = 200
 """A promotion of a dozen apps takes about as many. Heroku gives 4,500 an hour."""
 
 
-def probes(context: Context, shelf: Shelf) -> Sequence[Probe]:
+def probes(context: Context, platform_images: PlatformImages) -> Sequence[Probe]:
     """One for each app in each environment, and three for the account."""
     targets = [
         target
@@ -35,7 +35,7 @@ def probes(context: Context, shelf: Shelf) -> Sequence[Probe]:
         Probe(GROUP, f"{target.name} ({target.app} in {target.environment})", partial(_app, context, target))
         for target in targets
     ]
-    return [*found, *shelf_probes(shelf, targets, GROUP)]
+    return [*found, *image_probes(platform_images, targets, GROUP)]
 
 
 async def _account(context: Context) -> Finding:

@@ -11,6 +11,8 @@ import anyio
 from liftlock.errors import ArtifactMissing, ReleaseFailed, VendorError
 from liftlock.http import optional
 from liftlock.model import App, Artifacts, Digest, ImageId, Known, Located, Missing, Release, Running, Target
+from liftlock.platform_images import Publisher, complete, of_registry
+from liftlock.platform_images import probes as image_probes
 from liftlock.platforms.swarm.api import Swarm, registry_auth
 from liftlock.platforms.swarm.compose import Compose
 from liftlock.platforms.swarm.marks import Mark
@@ -21,8 +23,6 @@ from liftlock.platforms.swarm.switch import Switched, Switcher
 from liftlock.plugins import Context
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, RegistryImage, Switch
 from liftlock.probes import Probe
-from liftlock.shelf import Publisher, complete, of_registry
-from liftlock.shelf import probes as shelf_probes
 from liftlock.tasks import together
 
 
@@ -38,8 +38,8 @@ class DockerSwarm:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._shelf = of_registry(context)
-        self._publisher = Publisher(self._shelf, context.project)
+        self._platform_images = of_registry(context)
+        self._publisher = Publisher(self._platform_images, context.project)
         self._swarms: dict[str, Swarm] = {}
         self._identities: Identities | None = None
         self._found: dict[tuple[str, str, str, str], RegistryImage] = {}
@@ -54,7 +54,10 @@ class DockerSwarm:
             for target in app.targets.values()
             if target.platform == self.name
         ]
-        return [*probes(targets, self._swarm, self._compose), *shelf_probes(self._shelf, targets, GROUP)]
+        return [
+            *probes(targets, self._swarm, self._compose),
+            *image_probes(self._platform_images, targets, GROUP),
+        ]
 
     async def running(self, target: Target, expected: Sequence[Release]) -> Running:
         """See `ports.Platform`. One round trip, and one to the registry for each image not put there by liftlock."""
@@ -62,7 +65,7 @@ class DockerSwarm:
 
     async def locate(self, target: Target, release: Release, source: Target | None) -> Located | Missing:
         """See `ports.Platform`."""
-        return await self._shelf.locate(target, release, source)
+        return await self._platform_images.locate(target, release, source)
 
     async def pin(self, source: Target, release: Release) -> Release:
         """See `ports.Platform`. Asks nobody."""
@@ -78,7 +81,7 @@ class DockerSwarm:
             raise ReleaseFailed(
                 f"{template.name} runs by itself, and every update would run it again.", hint=TEMPLATE_HINT
             )
-        release = await self._shelf.stage(target, located, source, progress)
+        release = await self._platform_images.stage(target, located, source, progress)
         images = await self._images(target, release)
         for image in images.values():
             self._ids.learn(image.digest, image.image_id)
@@ -141,7 +144,7 @@ class DockerSwarm:
 
     async def blobs(self, target: Target, release: Release) -> Mapping[str, Mapping[str, int]]:
         """See `ports.Measures`."""
-        return await self._shelf.blobs(target, release)
+        return await self._platform_images.blobs(target, release)
 
     async def _digests_now(self, target: Target, artifacts: Artifacts) -> dict[str, Digest]:
         """The manifests that the services were given for these artifacts. Raises `ReleaseFailed` for another."""
@@ -170,7 +173,7 @@ class DockerSwarm:
         keys = {t: (target.app, target.environment, t, str(a)) for t, a in release.artifacts.items()}
         unknown = {t: release.artifacts[t] for t, key in keys.items() if key not in self._found}
         if unknown:  # once: a registry that goes down after the switch must not keep a release from its proof
-            found = await self._shelf.pulled(target, Release(release.app, release.commit, unknown))
+            found = await self._platform_images.pulled(target, Release(release.app, release.commit, unknown))
             self._found.update({keys[t]: image for t, image in found.items()})
         return {t: self._found[key] for t, key in keys.items()}
 

@@ -7,42 +7,42 @@ from functools import partial
 
 from liftlock.errors import Unauthorized
 from liftlock.model import Target
+from liftlock.platform_images.images import LATEST, PlatformImages
 from liftlock.probes import Finding, Probe
-from liftlock.shelf.images import LATEST, Shelf
 
 
-def probes(shelf: Shelf, targets: Sequence[Target], group: str) -> Sequence[Probe]:
+def probes(platform_images: PlatformImages, targets: Sequence[Target], group: str) -> Sequence[Probe]:
     """One for each registry that the targets' images are in, and one for the archive."""
     if not targets:
         return []
     by_host: dict[str, str] = {}
     for target in targets:
-        repository = shelf.repository(target, _process(target))
+        repository = platform_images.repository(target, _process(target))
         by_host.setdefault(repository.partition("/")[0], repository)
     what = [f"registry {host}" for host in by_host] if len(by_host) > 1 else ["registry"]
     found = [
-        Probe(group, name, partial(_registry, shelf, repository))
+        Probe(group, name, partial(_registry, platform_images, repository))
         for name, repository in zip(what, by_host.values(), strict=True)
     ]
-    if shelf.archived:
-        found.append(Probe(group, "archive", partial(_archive, shelf, targets[0])))
+    if platform_images.archived:
+        found.append(Probe(group, "archive", partial(_archive, platform_images, targets[0])))
     return found
 
 
-async def _registry(shelf: Shelf, repository: str) -> Finding:
+async def _registry(platform_images: PlatformImages, repository: str) -> Finding:
     """Log in and look a tag up; whether it is there does not matter."""
     try:
-        await shelf.images.look_up(repository, LATEST)
+        await platform_images.images.look_up(repository, LATEST)
     except Unauthorized as error:
         error.hint = error.hint or _log_in(repository)
         raise
     return Finding("login works")
 
 
-async def _archive(shelf: Shelf, target: Target) -> Finding:
-    repository = shelf.archive(target, _process(target))
+async def _archive(platform_images: PlatformImages, target: Target) -> Finding:
+    repository = platform_images.archive(target, _process(target))
     try:
-        await shelf.images.look_up(repository, LATEST)
+        await platform_images.images.look_up(repository, LATEST)
     except Unauthorized as error:
         error.hint = _log_in(repository)
         raise

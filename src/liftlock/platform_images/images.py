@@ -36,7 +36,7 @@ class Find:
 
 
 @dataclass(slots=True)
-class Shelf:
+class PlatformImages:
     """A platform's images, and those in the project's archive."""
 
     connect: Callable[[], Images]
@@ -231,9 +231,9 @@ class Shelf:
         )
 
 
-def of_registry(context: Context) -> Shelf:
-    """The shelf of platforms that pull from any registry: where the file's `registry` says."""
-    return Shelf(context.images, _in_registry, context.project.archive, by_id=True)
+def of_registry(context: Context) -> PlatformImages:
+    """The images of platforms that pull from any registry: where the file's `registry` says."""
+    return PlatformImages(context.images, _in_registry, context.project.archive, by_id=True)
 
 
 def _in_registry(target: Target, process_type: str) -> str:

@@ -23,10 +23,10 @@ from liftlock.model import (
     Release,
     Target,
 )
+from liftlock.platform_images import LATEST, PlatformImages, Publisher, complete, id_tag, of_registry, probes
 from liftlock.plugins import Context
 from liftlock.ports import Publication
 from liftlock.registry.distribution import Distribution
-from liftlock.shelf import LATEST, Publisher, Shelf, complete, id_tag, of_registry, probes
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Distribution]
@@ -82,17 +82,17 @@ class Here:
             archive=f"{self.host}/{self.place}/{archive}" if archive else "",
         )
 
-    def shelf(self, project: Project) -> Shelf:
+    def platform_images(self, project: Project) -> PlatformImages:
         return of_registry(_context(project, self.images))
 
     async def publish(self, project: Project, commit: str = COMMIT, *, rebuild: bool = False) -> Release:
-        publisher = Publisher(self.shelf(project), project)
+        publisher = Publisher(self.platform_images(project), project)
         publication = Publication(rebuild=rebuild)
         return await publisher.publish(project.apps["API"], commit, self.checkout, quiet, publication)
 
 
 def _context(project: Project, images: Distribution) -> Context:
-    nothing: Any = object()  # a shelf asks for nothing else
+    nothing: Any = object()  # nothing else is asked of it
     return Context(project, nothing, lambda: images, nothing, nothing, {}, nothing, nothing)
 
 
@@ -119,11 +119,11 @@ def places(found: Located) -> Mapping[str, str]:
 async def test_one_repository_serves_every_environment_and_nothing_is_copied(here: Here) -> None:
     project = here.project("all")
     release = await here.publish(project)
-    shelf, targets = here.shelf(project), project.apps["API"].targets
-    found = located(await shelf.locate(targets["production"], release, targets["staging"]))
+    platform_images, targets = here.platform_images(project), project.apps["API"].targets
+    found = located(await platform_images.locate(targets["production"], release, targets["staging"]))
     assert places(found) == {"release": "target", "web": "target", "worker": "target"}
-    assert await shelf.stage(targets["production"], found, targets["staging"], quiet) == release
-    pulled = {level: await shelf.pulled(targets[level], release) for level in LEVELS}
+    assert await platform_images.stage(targets["production"], found, targets["staging"], quiet) == release
+    pulled = {level: await platform_images.pulled(targets[level], release) for level in LEVELS}
     assert pulled["dev"] == pulled["staging"] == pulled["production"]
     assert {image.repository for image in pulled["dev"].values()} == {
         f"{here.host}/{here.place}/all/api/{process}" for process in ("web", "release", "worker")
@@ -135,18 +135,20 @@ async def test_one_repository_serves_every_environment_and_nothing_is_copied(her
 async def test_one_repository_of_an_environment_is_filled_by_publishing_and_by_promoting(here: Here) -> None:
     project = here.project("{env}")
     release = await here.publish(here.project("{env}", levels=LEVELS[:2]))
-    shelf, targets = here.shelf(project), project.apps["API"].targets
-    assert set((await shelf.pulled(targets["staging"], release)).values())
-    found = located(await shelf.locate(targets["production"], release, targets["staging"]))
+    platform_images, targets = here.platform_images(project), project.apps["API"].targets
+    assert set((await platform_images.pulled(targets["staging"], release)).values())
+    found = located(await platform_images.locate(targets["production"], release, targets["staging"]))
     assert places(found) == {"release": "source", "web": "source", "worker": "source"}
     with pytest.raises(ArtifactMissing, match="does not have API's image of"):
-        await shelf.pulled(targets["production"], release)
-    await shelf.stage(targets["production"], found, targets["staging"], quiet)
-    pulled = await shelf.pulled(targets["production"], release)
+        await platform_images.pulled(targets["production"], release)
+    await platform_images.stage(targets["production"], found, targets["staging"], quiet)
+    pulled = await platform_images.pulled(targets["production"], release)
     assert {each: image.image_id for each, image in pulled.items()} == release.artifacts
-    again = located(await here.shelf(project).locate(targets["production"], release, targets["staging"]))
+    again = located(
+        await here.platform_images(project).locate(targets["production"], release, targets["staging"])
+    )
     assert set(again.where.values()) == {"target"}
-    web = shelf.repository(targets["production"], "web")
+    web = platform_images.repository(targets["production"], "web")
     assert await here.images.look_up(web, COMMIT) == pulled["web"]
     assert await here.images.look_up(web, LATEST) is None, "latest is the first environment's"
 
@@ -159,42 +161,44 @@ async def test_an_image_is_found_by_its_id_after_its_commit_was_built_anew(here:
     here.write("2")
     after = await here.publish(project, rebuild=True)
     assert not before.artifacts.items() & after.artifacts.items()
-    shelf, target = here.shelf(project), project.apps["API"].targets["staging"]
+    platform_images, target = here.platform_images(project), project.apps["API"].targets["staging"]
     for release in (before, after):
-        found = located(await shelf.locate(target, release, None))
-        pulled = await shelf.pulled(target, found.release)
+        found = located(await platform_images.locate(target, release, None))
+        pulled = await platform_images.pulled(target, found.release)
         assert {each: image.image_id for each, image in pulled.items()} == release.artifacts
 
 
 async def test_an_image_that_another_tool_pushed_is_found_by_its_tags_and_its_digest(here: Here) -> None:
     project = here.project("all")
     release = await here.publish(project)
-    shelf, target = here.shelf(project), project.apps["API"].targets["dev"]
+    platform_images, target = here.platform_images(project), project.apps["API"].targets["dev"]
     other = replace(target, registry=f"{here.host}/{here.place}/other")
-    web = shelf.repository(other, "web")
-    image = (await shelf.pulled(target, release))["web"]
+    web = platform_images.repository(other, "web")
+    image = (await platform_images.pulled(target, release))["web"]
     await here.images.copy(image, web, "moved", quiet)
     by_digest = Release("API", COMMIT, {"web": RecordedId(image.digest.value)})
-    found = located(await shelf.locate(other, by_digest, None))
+    found = located(await platform_images.locate(other, by_digest, None))
     assert found.release.artifacts == {"web": image.image_id}, "a manifest's digest is resolved"
     by_id = Release("API", COMMIT, {"web": image.image_id})
-    assert isinstance(await shelf.locate(other, by_id, None), Missing), "no tag that is known leads to it"
+    assert isinstance(await platform_images.locate(other, by_id, None), Missing), (
+        "no tag that is known leads to it"
+    )
     await here.images.copy(image, web, COMMIT, quiet)
     for id_ in (RecordedId(image.image_id.value), image.image_id):
-        found = located(await shelf.locate(other, Release("API", COMMIT, {"web": id_}), None))
+        found = located(await platform_images.locate(other, Release("API", COMMIT, {"web": id_}), None))
         assert found.release.artifacts == {"web": image.image_id}
 
 
 async def test_publishing_again_gives_an_image_that_was_pushed_by_hand_its_id_as_a_tag(here: Here) -> None:
     project = here.project("all", levels=("dev",))
     release = await here.publish(project)
-    shelf, app = here.shelf(project), project.apps["API"]
+    platform_images, app = here.platform_images(project), project.apps["API"]
     by_hand = here.project("other", levels=("dev",))
     prebuilt = replace(by_hand.apps["API"], processes={"web": ProcessSource(image="example/api")})
-    web = shelf.repository(by_hand.apps["API"].targets["dev"], "web")
-    image = (await shelf.pulled(app.targets["dev"], release))["web"]
+    web = platform_images.repository(by_hand.apps["API"].targets["dev"], "web")
+    image = (await platform_images.pulled(app.targets["dev"], release))["web"]
     await here.images.copy(image, web, COMMIT, quiet)
-    publisher = Publisher(here.shelf(by_hand), by_hand)
+    publisher = Publisher(here.platform_images(by_hand), by_hand)
     published = await publisher.publish(prebuilt, COMMIT, here.checkout, quiet)
     assert published.artifacts == {"web": image.image_id}, "no engine is needed for what is there"
     assert await here.images.look_up(web, id_tag(image.image_id)) is not None
@@ -203,18 +207,20 @@ async def test_publishing_again_gives_an_image_that_was_pushed_by_hand_its_id_as
 async def test_the_archive_has_what_a_repository_lost(here: Here) -> None:
     project = here.project("{env}", archive="kept")
     release = await here.publish(here.project("{env}", archive="kept", levels=("dev",)))
-    shelf, target = here.shelf(project), project.apps["API"].targets["production"]
-    found = located(await shelf.locate(target, release, None))
+    platform_images, target = here.platform_images(project), project.apps["API"].targets["production"]
+    found = located(await platform_images.locate(target, release, None))
     assert set(found.where.values()) == {"archive"}
-    await shelf.stage(target, found, None, quiet)
-    assert {k: v.image_id for k, v in (await shelf.pulled(target, release)).items()} == release.artifacts
+    await platform_images.stage(target, found, None, quiet)
+    assert {
+        k: v.image_id for k, v in (await platform_images.pulled(target, release)).items()
+    } == release.artifacts
 
 
 async def test_a_missing_image_is_told_with_where_it_was_looked_for(here: Here) -> None:
     project = here.project("all")
-    shelf, targets = here.shelf(project), project.apps["API"].targets
+    platform_images, targets = here.platform_images(project), project.apps["API"].targets
     release = Release("API", COMMIT, {"web": ImageId(f"sha256:{'a' * 64}")})
-    missing = await shelf.locate(targets["staging"], release, targets["dev"])
+    missing = await platform_images.locate(targets["staging"], release, targets["dev"])
     assert isinstance(missing, Missing)
     assert "is not in observatory-staging's repository, under the tag" in missing.reason
     assert missing.hint == f"Push it again: docker push {here.host}/{here.place}/all/api/web:{COMMIT}"
@@ -224,7 +230,7 @@ async def test_an_app_without_a_registry_is_told_where_to_write_one(here: Here) 
     project = here.project("all")
     bare = replace(project.apps["API"].targets["dev"], registry="")
     with pytest.raises(UsageError, match="the file names none") as caught:
-        await here.shelf(project).locate(
+        await here.platform_images(project).locate(
             bare, Release("API", COMMIT, {"web": ImageId(f"sha256:{'a' * 64}")}), None
         )
     assert "in [apps.API]" in caught.value.hint
@@ -232,7 +238,7 @@ async def test_an_app_without_a_registry_is_told_where_to_write_one(here: Here) 
 
 async def test_doctor_tries_every_registry_and_the_archive(here: Here) -> None:
     project = here.project("{env}", archive="kept")
-    found = probes(here.shelf(project), list(project.apps["API"].targets.values()), "Swarm")
+    found = probes(here.platform_images(project), list(project.apps["API"].targets.values()), "Swarm")
     assert [(probe.group, probe.what) for probe in found] == [("Swarm", "registry"), ("Swarm", "archive")]
     said = [(await probe.run()).said for probe in found]
     assert said[0] == "login works"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from liftlock.errors import ArtifactMissing, LiftlockError
 from liftlock.model import App, ImageId, ProcessSource, Project, Release
+from liftlock.platform_images.images import LATEST, PlatformImages
 from liftlock.ports import PUBLICATION, BuiltImage, Images, Progress, Publication, RegistryImage
-from liftlock.shelf.images import LATEST, Shelf
 from liftlock.tasks import Rendezvous, together
 
 
@@ -18,12 +18,12 @@ from liftlock.tasks import Rendezvous, together
 class Publisher:
     """Builds and pushes the images of one app at a time; several apps at once share what they push."""
 
-    shelf: Shelf
+    platform_images: PlatformImages
     project: Project
 
     @property
     def _images(self) -> Images:
-        return self.shelf.images
+        return self.platform_images.images
 
     async def build(self, app: App, checkout: Path, progress: Progress) -> Mapping[str, BuiltImage]:
         """The app's images on this machine, by process type."""
@@ -83,7 +83,7 @@ class _OneImage:
 
     @property
     def _images(self) -> Images:
-        return self.publisher.shelf.images
+        return self.publisher.platform_images.images
 
     async def publish(self) -> Mapping[str, ImageId]:
         """The commit's images that are there already count, whoever pushed them: built once is built once.
@@ -107,9 +107,11 @@ class _OneImage:
                 f"and cannot be had from a Docker engine: {error.headline}",
                 hint=f"Push it: docker tag {self.source.image} {name} && docker push {name}",
             ) from error
-        shelf = self.publisher.shelf
+        platform_images = self.publisher.platform_images
         tags = {
-            repository: list(dict.fromkeys([*shelf.tags(repository, built.image_id, self.commit), *names]))
+            repository: list(
+                dict.fromkeys([*platform_images.tags(repository, built.image_id, self.commit), *names])
+            )
             for repository, names in tags.items()
         }
         image = await self._images.publish(
@@ -119,18 +121,18 @@ class _OneImage:
 
     def _tags(self) -> dict[str, list[str]]:
         """By repository, the first environment's first: the tags to put there."""
-        shelf, project = self.publisher.shelf, self.publisher.project
+        platform_images, project = self.publisher.platform_images, self.publisher.project
         names = [name for name in project.environments if name in self.app.targets]
         tags: dict[str, list[str]] = {}
         for position, name in enumerate(names):
             for process_type in self.types:
-                repository = shelf.repository(self.app.targets[name], process_type)
+                repository = platform_images.repository(self.app.targets[name], process_type)
                 # One repository may serve several environments: the first one's tags hold.
                 tags.setdefault(repository, [self.commit, LATEST] if position == 0 else [self.commit])
         if project.archive:
             first = self.app.targets[names[0]]
             for process_type in self.types:
-                tags.setdefault(shelf.archive(first, process_type), [self.commit])
+                tags.setdefault(platform_images.archive(first, process_type), [self.commit])
         return tags
 
     async def _there(self, tags: Mapping[str, Sequence[str]]) -> Mapping[str, ImageId] | None:
@@ -154,7 +156,7 @@ class _OneImage:
         return {process_type: image.image_id for process_type, image in first.items()}
 
     async def _copy(self, image: RegistryImage, repository: str, there: RegistryImage | None) -> None:
-        tags = self.publisher.shelf.tags(repository, image.image_id, self.commit)
+        tags = self.publisher.platform_images.tags(repository, image.image_id, self.commit)
         if there is not None and there.image_id == image.image_id:
             # The commit's tag is there; its own may not be, if somebody else pushed it.
             image, tags = there, [tag for tag in tags if tag != self.commit]
