@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium. In its sandbox, unless we are root, whom it refuses."""
+    """The system's Chromium. In its sandbox, unless we are root, whom it refuses.
+
+    For one module: while Playwright is there its event loop counts as running in this thread, and no other
+    test could have one.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no chromium: apt-get install chromium")
