@@ -5,6 +5,9 @@ Told in one order on one swarm: each test begins where the one before has ended.
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +37,23 @@ def house(tmp_path_factory: pytest.TempPathFactory, program: Path, server: Addre
             yield make_house(tmp_path_factory.mktemp("house"), program, engine, database, stack)
         except (NoEngine, NoRegistry) as reason:
             pytest.skip(str(reason))
+
+
+def states(house: House, environment: str) -> dict[str, str]:
+    """By app, the commit that is recorded and runs."""
+    cells = house.read(f"status {environment}")["environments"][environment]
+    return {app: cell["recorded"]["commit"] for app, cell in cells.items()}
+
+
+def event(process: subprocess.Popen[str], kind: str, step: str) -> None:
+    """Read on until the program tells this."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            told = json.loads(line)
+            if told.get("event") == kind and told.get("step") == step:
+                return
+    raise AssertionError(f"it never told {kind} of {step}")
 
 
 def test_the_first_deploy_makes_the_services_and_two_promotions_follow(house: House) -> None:
@@ -91,3 +111,33 @@ def test_a_migration_that_fails_stops_its_app_and_puts_the_others_back(house: Ho
     said = house.run("deploy --yes", code=1)
     assert "the migration fails" in said
     assert house.specs("dev") == before
+
+
+@pytest.mark.promise("P5")
+def test_a_promotion_that_was_killed_is_resumed_and_no_migration_runs_twice(house: House) -> None:
+    house.build("v6")
+    house.run("deploy --yes")
+    before = len(house.migrations())
+    with house.running("promote dev staging --yes") as process:
+        event(process, "step-finished", "release:ODB")
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    assert "resume" in house.run("promote dev staging --yes", code=4)
+    house.run("resume staging --finish --yes")
+    house.run("status staging --check")
+    assert house.migrations()[before:] == ["odb v6"]
+    assert house.ask() == "sso v6"
+
+
+@pytest.mark.promise("P4")
+def test_a_registry_that_is_down_stops_a_promotion_before_anything_changes(house: House) -> None:
+    before = house.specs("production")
+    house.close_registry()
+    try:
+        said = house.run("promote staging production --yes", code=1)
+    finally:
+        house.open_registry()
+    assert "127.0.0.1" in said
+    assert house.specs("production") == before
+    house.run("promote staging production --yes")
+    house.run("status --check")

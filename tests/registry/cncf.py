@@ -27,6 +27,7 @@ def cncf(folder: Path, more: str = "", tls: Path | None = None, port: int = 0) -
     if program is None:
         raise NoRegistry("docker-registry is not installed (apt-get install docker-registry)")
     with socket.socket() as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", port))
         host = f"127.0.0.1:{free.getsockname()[1]}"
     secured = f", tls: {{certificate: {tls}, key: {tls}}}" if tls else ""

@@ -222,6 +222,23 @@ class House:
         )
         return json.loads(done.stdout)
 
+    @contextmanager
+    def running(self, line: str) -> Iterator[subprocess.Popen[str]]:
+        """The program while it runs, its events to be read from its output."""
+        process = subprocess.Popen(
+            [self.program, *line.split(), "--events"],
+            cwd=self.repository,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate(timeout=30)
+
     def spec(self, service: str) -> Any:
         return json.loads(self.docker("service", "inspect", service))[0]["Spec"]
 
