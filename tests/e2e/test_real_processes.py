@@ -84,7 +84,7 @@ def test_the_main_path_with_everything_that_may_go_wrong(real: Cloud) -> None:
     repeat_an_observation(real.sandbox, "staging")
     real.run("deploy dev --yes")
     said = real.run("promote dev staging --yes", code=1).said
-    assert "release:ODB" in said
+    assert "The release phase (process type release) of ODB in staging" in said
     assert "observations_by_title" in said, "the release phase's own words tell why"
     assert (real.runs("staging"), real.records("staging")) == good
     assert version(real, "ODB", "staging") == "4.4.0"
