@@ -61,7 +61,7 @@ class Calm:
         """Whether nothing but a defect can keep a promotion from being finished, now that all is calm."""
         world, promotion = self.world, self.promises.promotions[key]
         ill = any(image in world.behaviours for parts in promotion.new.values() for image in parts.values())
-        by_hand = any(self.promises._by_hand(environment, app, 0.0) for app in world.project.apps)
+        by_hand = any(self.promises.by_hand(environment, app, 0.0) for app in world.project.apps)
         apps = world.cloud.store.table("heroku.apps").values()
         return not (ill or by_hand or any(app["fail_backups"] for app in apps))
 
@@ -109,11 +109,11 @@ class Calm:
                 records = [r for r in promises.books.records(environment) if r.app == app and r.counts]
                 if (
                     not records
-                    or promises._by_hand(environment, app, 0.0)
+                    or promises.by_hand(environment, app, 0.0)
                     or records[-1].id in promises.initial
                 ):
                     continue
-                recorded = dict(promises._in_content(records[-1].parts))
+                recorded = dict(promises.in_content(records[-1].parts))
                 if not promises.same(app, self.world.running(app, environment), recorded):
                     promises.break_("P1", f"in the end {app} in {environment} does not run what is recorded")
         text = json.dumps(self.world.cloud.vendors["slack"].observe(self.world.cloud))

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import trio
 
-from liftlock.sandbox.clock import from_iso
 from liftlock.sandbox.heroku_apps import release_of
-from liftlock.sandbox.heroku_data import transfers_of
 from tests.simulation.actors import Actor
+from tests.simulation.backups import Backups
+from tests.simulation.changes import change_of
 from tests.simulation.conditions import lacking_gates
-from tests.simulation.truth import Books, GitHubBooks, Holder, Record, Written, seconds
-from tests.simulation.world import COMMAND, SITE, WEBHOOK_SECRET, World, commit_of, version_of
+from tests.simulation.leases import Leases
+from tests.simulation.seen import Change, Promotion, Seen
+from tests.simulation.truth import GitHubBooks, Record, Written
+from tests.simulation.world import COMMAND, SITE, WEBHOOK_SECRET, commit_of
 
-SEEN_S, UNSEEN_S = 3.5, 46.0
-"""As docs/explanation/limits.md documents the window that is left: for how long a holder whose lease was broken
-may go on, and for how long while whoever keeps the leases does not answer; and a moment for the way."""
-
-_FORMATION = re.compile(r"^/apps/([a-z0-9-]+)/formation(?:/(\w+))?$")
-_ROLL_BACK = re.compile(r"^/apps/([a-z0-9-]+)/releases$")
-_SITE = re.compile(r"^/v1beta1/sites/([a-z0-9-]+)/(?:channels/live/)?releases$")
 _CAPTURE = re.compile(r"^/client/v11/databases/([^/]+)/backups$")
 _RESTORE = re.compile(r"^/client/v11/databases/([^/]+)/restores$")
 _DEPLOYMENTS = re.compile(r"^/repos/[^/]+/[^/]+/deployments$")
@@ -33,74 +26,21 @@ _REFS = re.compile(r"^/repos/[^/]+/[^/]+/git/refs$")
 
 
 @dataclass
-class Change:
-    """Something that was switched, as it was asked for."""
+class Promises(Seen):
+    """The judge of one story. P3's part is in `leases`, and P2's in `backups`."""
 
-    actor: str
-    app: str
-    environment: str
-    parts: Mapping[str, str]
-    at: float
-    promotion: str = ""
-    command: int = 0
-
-
-@dataclass
-class Promotion:
-    """What is known of one promotion, by the key of its intent."""
-
-    key: str
-    began: float
-    """When it was begun on its actor's machine: the first thing that it asked."""
-    opened: float
-    before: Mapping[str, Mapping[str, str]]
-    """What ran when its intent was written, by app."""
-    new: Mapping[str, Mapping[str, str]]
-    command: tuple[str, int]
-    """Whose command it is, and which one of theirs."""
-    first_change: float | None = None
-    changes: list[Change] = field(default_factory=list)
-
-
-@dataclass
-class Promises:
-    """The judge of one story."""
-
-    world: World
-    books: Books
-    promotions: dict[str, Promotion] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    touched: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By environment and app, when an operator last changed something by hand."""
-    commands: dict[str, float] = field(default_factory=dict)
-    """By actor, when its command began."""
-    runs: Counter[str] = field(default_factory=Counter)
-    """By actor, how many commands it has begun."""
     secrets: set[str] = field(default_factory=lambda: {WEBHOOK_SECRET})
-    lost: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
-    """By environment and actor, when and how its lease ended."""
-    _held: dict[str, Holder] = field(default_factory=dict)
     _records: dict[int, Record] = field(default_factory=dict)
-    _capturing: dict[tuple[str, int], tuple[tuple[str, int], float]] = field(default_factory=dict)
-    """By Heroku app and number, who asked for a backup, and when."""
-    late: set[tuple[str, str]] = field(default_factory=set)
-    """What was made late: deployments by environment and task, backups by database."""
     _changed: trio.Event = field(default_factory=trio.Event)
     _newest: Change | None = None
     _applying: dict[str, str] = field(default_factory=dict)
     """By environment, who runs the command app's programs, or how they ended."""
-    tell: Any = None
 
     def __post_init__(self) -> None:
         self._records = {record.id: record for record in self.books.records()}
         self.initial = set(self._records)
-
-    def break_(self, promise: str, what: str) -> None:
-        """Note what is broken; the first one is what counts."""
-        self.broken.append(f"{promise}: {what}")
-        if self.tell:
-            self.tell(f"BROKEN {promise}: {what}")
+        self._leases = Leases(self)
+        self._backups = Backups(self)
 
     # Around each request that reaches the cloud.
 
@@ -111,17 +51,19 @@ class Promises:
         self._leak("a request", path.encode() + body, actor)
         if method == "GET":
             return None
-        change = self._change(actor, method, path, body)
+        change = change_of(self.world, actor, method, path, body)
         if late:
             self._note_late(method, path, body, change)
             return None
         if change is not None and actor.name != "operator":
-            self._judge_change(actor, change, begun)
+            self._leases.judge(actor, change, begun)
         capture, restore = _CAPTURE.match(path), _RESTORE.match(path)
         if capture and method == "POST":
-            self._judge_capture(actor, capture[1])
+            self._backups.judge_capture(actor, capture[1])
         if restore and method == "POST":
-            self._judge_restore(actor, restore[1], begun)
+            restored = self._backups.restored(actor, restore[1])
+            self._leases.judge(actor, restored, begun)
+            self._backups.judge_restore(actor, restored)
         return change
 
     def _note_late(self, method: str, path: str, body: bytes, change: Change | None) -> None:
@@ -146,15 +88,15 @@ class Promises:
             self._note_change(actor, change)
         if method == "POST":
             if _REFS.match(path) and isinstance(self.books, GitHubBooks):
-                self._note_lease(actor, json.loads(body)["ref"])
+                self._leases.note_taken(actor, json.loads(body)["ref"])
             elif _DEPLOYMENTS.match(path):
                 self.look_at_ledger(actor)
         elif "/git/refs/" in path:
-            self._note_leases()
+            self._leases.note()
 
     def look_at_ledger(self, actor: Actor) -> None:
         """Judge what is new in the ledger."""
-        self._note_leases()
+        self._leases.note()
         for environment in self.world.shape.environments:
             for written in self.books.intents(environment):
                 if written.key not in self.promotions:
@@ -167,102 +109,7 @@ class Promises:
                 if actor.name != "operator":
                     self._judge_record(actor, record)
 
-    # P3: one at a time.
-
-    def _note_lease(self, actor: Actor, ref: str) -> None:
-        parts = ref.split("/")
-        if parts[1] == "liftlock" and isinstance(self.books, GitHubBooks):
-            self.books.taken_by[parts[-2], int(parts[-1])] = actor.name
-            self._note_leases()
-
-    def _note_leases(self) -> None:
-        """Remember how each lease ended that somebody held."""
-        now = trio.current_time()
-        for environment in self.world.shape.environments:
-            holder = self.books.holder(environment)
-            had = self._held.get(environment)
-            if (
-                had is not None
-                and (holder is None or had.number != holder.number or holder.standing != "held")
-                and had.standing == "held"
-            ):
-                how = "taken over" if holder and holder.number != had.number else "given back"
-                if how == "taken over" and now < had.until:
-                    how = "broken"
-                    if (
-                        holder
-                        and holder.standing == "held"
-                        and now < had.until - 2
-                        and holder.actor != had.actor
-                    ):
-                        self.break_(
-                            "P3", f"{holder.actor} takes the lease on {environment} that {had.actor} holds"
-                        )
-                ended = min(now, had.until)
-                self.lost[environment, had.actor] = (ended, how)
-            if holder is not None:
-                self._held[environment] = holder
-
-    def _judge_change(self, actor: Actor, change: Change, begun: float) -> None:
-        self._note_leases()
-        environment, now = change.environment, trio.current_time()
-        holder = self.books.holder(environment)
-        live = holder is not None and holder.standing == "held" and holder.until >= now
-        if holder is not None and live and holder.actor == actor.name:
-            self.counts["changes under a lease"] += 1
-            return
-        if holder is not None and holder.actor == actor.name and holder.standing == "held":
-            ended, how = holder.until, "ran out"
-        else:
-            ended, how = self.lost.get((environment, actor.name), (-1e9, "never held"))
-        late = begun - ended - actor.slept_between(ended, begun)
-        unseen = SEEN_S if ended > actor.blind_at + UNSEEN_S else UNSEEN_S
-        if late <= 0:
-            self.counts["in flight when the lease ended"] += 1
-        elif how == "broken" and late <= unseen:
-            self.counts["begun before the break could be seen"] += 1
-        else:
-            self.break_(
-                "P3",
-                f"{actor.name} changes {change.app} in {environment} without the lease on it: its own {how}"
-                f" {now - ended:.0f} s ago, now held by {holder.actor if holder and live else 'nobody'}",
-            )
-
-    # P2, P5, P6: what is switched, and after which backups.
-
-    def _change(self, actor: Actor, method: str, path: str, body: bytes) -> Change | None:
-        path, _, query = path.partition("?")
-        formation = _FORMATION.match(path)
-        now = trio.current_time()
-        if formation and method == "PATCH":
-            document = json.loads(body)
-            app, environment = self._place(formation[1])
-            updates = [{"type": formation[2], **document}] if formation[2] else document.get("updates", [])
-            parts = dict(self.world.running(app, environment))
-            images = [one for one in updates if "docker_image" in one]
-            for one in images:
-                if one["docker_image"] is None:
-                    parts.pop(one["type"], None)
-                else:
-                    parts[one["type"]] = one["docker_image"]
-            if not images and actor.name != "operator":
-                return None
-            return Change(actor.name, app, environment, parts, now)
-        rolled = _ROLL_BACK.match(path)
-        if rolled and method == "POST":
-            return Change(actor.name, *self._place(rolled[1]), {}, now)
-        site = _SITE.match(path)
-        if site and method == "POST":
-            environment = site[1].removeprefix("explore-")
-            version = re.search(r"versionName=([^&]+)", query)
-            name = version[1].replace("%2F", "/") if version else ""
-            parts = {"site": self.world.content(name)} if name else {}
-            return Change(actor.name, SITE, environment, parts, now)
-        return None
-
-    def _place(self, heroku_app: str) -> tuple[str, str]:
-        name, _, environment = heroku_app.rpartition("-")
-        return name.upper(), environment
+    # P2, P5, P6: what is switched.
 
     async def next_change(self) -> Change:
         """The next one that anybody makes."""
@@ -278,7 +125,7 @@ class Promises:
         if actor.name == "operator":
             self.touched[environment, change.app] = change.at
             return
-        promotion = self._open_promotion(environment)
+        promotion = self.open_promotion(environment)
         if promotion is None:
             self.break_("P3", f"{actor.name} changes {change.app} in {environment}, and no intent is written")
             return
@@ -288,8 +135,8 @@ class Promises:
         self._judge_bytes(promotion, change)
         forward = change.parts == promotion.new.get(change.app)
         if forward:
-            self._judge_backup(promotion, change)
-        if forward and not self._by_hand(environment, change.app, promotion.opened):
+            self._backups.judge_switch(promotion, change)
+        if forward and not self.by_hand(environment, change.app, promotion.opened):
             last = [c for c in promotion.changes if c.app == change.app][-1:]
             again = bool(last) and last[0].parts == change.parts and not self._last_failed(change)
             if again and not self.world.cloud.settings.formation_images and change.app != SITE:
@@ -308,7 +155,7 @@ class Promises:
         change = Change(actor.name, app, environment, {"commit": commit_of(level)}, now)
         if self.tell:
             self.tell(f"{actor.name} takes {app} in {environment} to {level}")
-        self._judge_change(actor, change, now)
+        self._leases.judge(actor, change, now)
         if self._applying.get(environment) == actor.name:
             self.break_("P5", f"{app} in {environment} is changed twice at once by {actor.name}")
         self._note_change(actor, change)
@@ -339,7 +186,7 @@ class Promises:
         if (
             change.parts not in allowed
             and not partial
-            and not self._by_hand(change.environment, change.app, promotion.began)
+            and not self.by_hand(change.environment, change.app, promotion.began)
         ):
             self.break_(
                 "P6",
@@ -347,94 +194,17 @@ class Promises:
                 f" ({_short(allowed[0])}) nor what is promoted ({_short(allowed[1])})",
             )
 
-    def _judge_backup(self, promotion: Promotion, change: Change) -> None:
-        first = promotion.first_change if promotion.first_change is not None else change.at
-        owed = [n for n, app in self.world.project.apps.items() if app.backup and n in promotion.new]
-        for name in owed:
-            differs = promotion.before.get(name) != promotion.new.get(name)
-            if name != change.app and not differs:
-                continue
-            app = self.world.database_of(name, change.environment)
-            good = [
-                one
-                for one in transfers_of(self.world.cloud, app)
-                if one["succeeded"]
-                and seconds(from_iso(one["started_at"])) >= int(promotion.began)
-                and seconds(from_iso(one["finished_at"])) <= first + 1
-            ]
-            if not good:
-                self.break_(
-                    "P2",
-                    f"{change.app} in {change.environment} is released at {change.at:.1f} s, and {name} has no complete"
-                    f" backup from after {promotion.began:.1f} s",
-                )
-
-    def _judge_capture(self, actor: Actor, addon: str) -> None:
-        """P5: no second backup of a database for one promotion."""
-        if ("", addon) in self.late:
-            return
-        for app in self.world.cloud.store.table("heroku.apps").values():
-            if app["database"] and addon in (app["database"]["id"], app["database"]["name"]):
-                break
-        else:
-            return
-        name, environment = self._place(app["name"])
-        promotion = self._open_promotion(environment)
-        own = actor.name, self.runs[actor.name]
-        if promotion is None and any(one.command == own for one in self.promotions.values()):
-            return  # the code is back: what stands is backed up before it is restored
-        # GitHub's times are whole seconds as Heroku's are; a file's are not, and within a second nobody can tell.
-        opened = promotion.opened if promotion else 0.0
-        since = int(opened) if isinstance(self.books, GitHubBooks) else opened
-        for one in transfers_of(self.world.cloud, app):
-            if one["to_type"] != "gof3r":
-                continue  # a restore
-            started = seconds(from_iso(one["started_at"]))
-            waste = one["succeeded"] or one["finished_at"] is None
-            by, at = self._capturing.get((app["name"], one["num"]), (("", 0), -1.0))
-            ours = by == own or (promotion is not None and by == promotion.command and int(at) >= since)
-            if waste and ours and started + 3 < trio.current_time():
-                self.break_(
-                    "P5",
-                    f"{actor.name} takes a second backup of {name} in {environment}: b{one['num']:03} of"
-                    f" {started:.0f} s is of the same promotion",
-                )
-                break
-        number = self.world.cloud.store._counters.get(f"transfers/{app['name']}", 0) + 1
-        self._capturing[app["name"], number] = own, trio.current_time()
-
-    def _judge_restore(self, actor: Actor, addon: str, begun: float) -> None:
-        """P2, P3, P5: a restore has the lease, a fresh backup, nobody at work on it, and is asked for once."""
-        app = next(
-            app
-            for app in self.world.cloud.store.table("heroku.apps").values()
-            if app["database"] and addon in (app["database"]["id"], app["database"]["name"])
-        )
-        name, environment = self._place(app["name"])
-        self._judge_change(actor, Change(actor.name, name, environment, {}, trio.current_time()), begun)
-        self.counts["restores"] += 1
-        own = actor.name, self.runs[actor.name]
-        changes = [c.at for p in self.promotions.values() for c in p.changes if (c.actor, c.command) == own]
-        since = int(max(changes, default=self.commands[actor.name]))
-        late = [t for t in transfers_of(self.world.cloud, app) if seconds(from_iso(t["started_at"])) >= since]
-        if not any(t["to_type"] == "gof3r" and t["succeeded"] for t in late):
-            self.break_("P2", f"{name} in {environment} is restored, and what stood is not backed up")
-        if any(t["to_type"] != "gof3r" and t["finished_at"] is None for t in late):
-            self.break_("P5", f"{name} in {environment} is restored while it is being restored")
-        if not app["maintenance"]:
-            self.break_("P2", f"{name} in {environment} is restored while its users are at work")
-
     # P1: a record tells the truth.
 
     def _judge_record(self, actor: Actor, record: Record) -> None:
         app, environment = record.app, record.environment
-        promotion = self._by_id(environment, record.promotion)
+        promotion = self.by_id(environment, record.promotion)
         if record.promotion and promotion is None:
             self.break_("P1", f"the record {record.id} of {app} belongs to no promotion")
             return
-        if self._by_hand(environment, app, promotion.began if promotion else 0.0):
+        if self.by_hand(environment, app, promotion.began if promotion else 0.0):
             return
-        parts = self._in_content(record.parts)
+        parts = self.in_content(record.parts)
         running = self.world.running(app, environment)
         if not self.same(app, running, parts):
             self.break_(
@@ -466,10 +236,6 @@ class Promises:
                 f"{app} in {environment} is recorded (record {record.id}) with {len(up)} of {due} dynos up",
             )
 
-    def _in_content(self, parts: Mapping[str, str]) -> Mapping[str, str]:
-        """Site versions by what they hold: a clone has another name."""
-        return {p: self.world.content(v) if v.startswith("sites/") else v for p, v in parts.items()}
-
     # P4, P5: how things end.
 
     def _note_intent(self, actor: Actor, written: Written) -> None:
@@ -479,7 +245,7 @@ class Promises:
             # Its lease was broken while it planned: it learns so before its first change, which is what counts.
             self.counts["intents written beside another"] += 1
         before = {app: dict(self.world.running(app, environment)) for app in self.world.project.apps}
-        new = {app: self._in_content(parts) for app, parts in written.releases.items()}
+        new = {app: self.in_content(parts) for app, parts in written.releases.items()}
         began = self.commands.get(actor.name, 0.0)
         promotion = Promotion(
             written.key, began, trio.current_time(), before, new, (actor.name, self.runs[actor.name])
@@ -503,8 +269,8 @@ class Promises:
         places = [written.source] if written.kind == "promotion" else [written.environment]
         for app, parts in promotion.new.items():
             records = [r for r in self._records.values() if r.app == app and r.environment in places]
-            recorded = [self._in_content(r.parts) for r in records if r.parts]
-            if app == SITE and self._by_hand(places[0], SITE, promotion.began):
+            recorded = [self.in_content(r.parts) for r in records if r.parts]
+            if app == SITE and self.by_hand(places[0], SITE, promotion.began):
                 continue  # the plan was made before that, or after it
             if app == SITE and not all(r.parts for r in records):
                 # Another tool's record names no version: what was live in the source is pinned.
@@ -513,39 +279,6 @@ class Promises:
                 self.break_(
                     "P6", f"{written.kind} {written.id} pins {_short(parts)} of {app}, which nobody recorded"
                 )
-
-    def _open_promotion(self, environment: str) -> Promotion | None:
-        opened = [w for w in self.books.intents(environment) if w.is_open]
-        if not opened:
-            return None
-        return self.promotions.get(opened[-1].key)
-
-    def _by_id(self, environment: str, number: str) -> Promotion | None:
-        for written in self.books.intents(environment):
-            if number in {written.id, written.key}:
-                return self.promotions.get(written.key)
-        return next((p for p in self.promotions.values() if p.key == number), None)
-
-    def _by_hand(self, environment: str, app: str, since: float) -> bool:
-        """Whether an operator has changed the app by hand since then."""
-        return self.touched.get((environment, app), -1.0) >= since
-
-    def same(
-        self, app: str, running: Mapping[str, str], wanted: Mapping[str, str], *, up: bool = True
-    ) -> bool:
-        """Whether an app runs that. Migrations that are applied beyond it have applied it too."""
-        if app != COMMAND or not wanted:
-            return dict(running) == dict(wanted)
-        has, needs = version_of(running["commit"]), version_of(wanted["commit"])
-        return has >= needs if up else has <= needs
-
-    def standing(self, environment: str, promotion: Promotion) -> str:
-        """What an environment runs of a promotion: new, old, both when they are the same, or mixed."""
-        apps = [a for a in promotion.new if not self._by_hand(environment, a, promotion.began)]
-        running = {app: dict(self.world.running(app, environment)) for app in apps}
-        new = all(self.same(a, running[a], promotion.new[a]) for a in apps)
-        old = all(self.same(a, running[a], promotion.before[a], up=False) for a in apps)
-        return "both" if new and old else "new" if new else "old" if old else "mixed"
 
     def judge_end(
         self, actor: str, environment: str, code: int, what: str, started: float, *, undo: bool = False
