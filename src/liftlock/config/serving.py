@@ -82,7 +82,7 @@ class RolesTable(Table):
     )
     administer: People = Field(
         default=[],
-        description="Who may break its lease, revoke anybody's tokens for it and read the audit log.",
+        description="Who may break its lease, take back anybody's promotion, revoke anybody's tokens for it and read the audit log.",
         examples=[["grace"]],
     )
 

@@ -54,6 +54,10 @@ class Api:
         assert kind == ("application/json" if status < 400 else "application/problem+json")
         return answer.json()
 
+    async def another(self, account: str) -> Api:
+        """Somebody else at the same server."""
+        return Api(self.browser, await headers_of(self.browser, account))
+
     async def ended(self, run: dict[str, Any]) -> dict[str, Any]:
         """The run, once it is over."""
         seen = 0
@@ -69,9 +73,13 @@ class Api:
 async def api(world: World, account: str = "ada") -> AsyncIterator[Api]:
     async with served(world) as browser:
         browser.client.cookies.clear()
-        everything = {environment: frozenset(Right) for environment in world.project.environments}
-        text, _ = await browser.access.tokens.create("test", everything, created_by=account, owner=account)
-        yield Api(browser, {"authorization": f"Bearer {text}"})
+        yield Api(browser, await headers_of(browser, account))
+
+
+async def headers_of(browser: Browser, account: str) -> dict[str, str]:
+    rights = {environment: frozenset(Right) for environment in ROLES}
+    text, _ = await browser.access.tokens.create("test", rights, created_by=account, owner=account)
+    return {"authorization": f"Bearer {text}"}
 
 
 async def test_status_is_the_command_lines_document_of_what_one_may_see() -> None:
@@ -121,6 +129,25 @@ async def test_a_plan_is_the_command_lines_document_and_is_promoted_as_it_was_se
         assert [(x.account, x.action, x.environment, x.subject) for x in lines][-1] == (
             "ada", "promotion", "staging", run["id"],
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["ada", "root"])
+async def test_work_is_taken_back_at_its_owners_word_or_by_who_administers(who: str) -> None:
+    world = a_world()
+    world.platform.takes_s["stage"] = 30
+    async with api(world) as asked:
+        body = {"source": "dev", "target": "staging"}
+        first = await asked.asks("POST", "/promotions", 202, json=body)
+        second = await asked.asks("POST", "/promotions", 202, json=body)
+        bob = await asked.another("bob")  # who may promote there himself, and would be next
+        for run in (first, second):
+            refused = await bob.asks("DELETE", f"/runs/{run['id']}", 403)
+            assert refused["detail"] == "bob may not take back what ada asked for."
+            assert "ada can" in refused["hint"]
+        other = await asked.another(who)
+        assert (await other.asks("DELETE", f"/runs/{second['id']}"))["state"] == "withdrawn"
+        await other.asks("DELETE", f"/runs/{first['id']}")
+        assert "stopped by" in json.dumps((await asked.ended(first))["result"])
 
 
 async def test_who_may_see_may_not_change() -> None:

@@ -53,6 +53,11 @@ class Person:
         found = self.rights.get(environment, frozenset())
         return bool(found) if right is Right.SEE else right in found
 
+    def may_withdraw(self, environment: str, requested_by: str) -> bool:
+        """Whether they may take back what somebody asked for: their own, or anybody's where they administer."""
+        is_theirs = requested_by == self.account and self.may(Right.PROMOTE, environment)
+        return is_theirs or self.may(Right.ADMINISTER, environment)
+
     def where(self, right: Right) -> list[str]:
         """The environments where they may, in the project's order."""
         return [environment for environment in self.rights if self.may(right, environment)]
@@ -73,16 +78,19 @@ class Forbidden(LiftlockError):
 
     exit_code = 3
 
-    def __init__(self, person: Person, right: Right, environment: str) -> None:
-        what = {
+    def __init__(
+        self, person: Person, right: Right, environment: str, *, what: str = "", hint: str = ""
+    ) -> None:
+        refused = {
             Right.SEE: "see",
             Right.PROMOTE: "promote to, roll back or resume",
             Right.APPROVE: "approve plans for",
             Right.ADMINISTER: "administer",
         }[right]
         super().__init__(
-            f"{person.account} may not {what} {environment}.",
-            hint=f"Whoever keeps liftlock.toml can allow it: add them to `{right}` in [environments.{environment}.roles].",
+            f"{person.account} may not {what or f'{refused} {environment}'}.",
+            hint=hint
+            or f"Whoever keeps liftlock.toml can allow it: add them to `{right}` in [environments.{environment}.roles].",
         )
         self.person = person
         self.right = right
@@ -109,6 +117,23 @@ def require(request: HTTPConnection, right: Right, environment: str) -> Person:
     person = person_of(request)
     if not person.may(right, environment):
         raise Forbidden(person, right, environment)
+    return person
+
+
+def require_withdrawal(request: HTTPConnection, environment: str, requested_by: str) -> Person:
+    """Whoever asks, if they may take that work back. Raises `SignInNeeded`, or `Forbidden`.
+
+    A promotion that waits or runs gives way at its owner's word, and not at a colleague's who would be next.
+    """
+    person = require(request, Right.SEE, environment)
+    if not person.may_withdraw(environment, requested_by):
+        raise Forbidden(
+            person,
+            Right.ADMINISTER,
+            environment,
+            what=f"take back what {requested_by} asked for",
+            hint=f"{requested_by} can, and whoever may `{Right.ADMINISTER}` {environment}.",
+        )
     return person
 
 

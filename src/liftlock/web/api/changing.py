@@ -18,7 +18,7 @@ from liftlock.errors import UsageError
 from liftlock.web.access import forms
 from liftlock.web.access.approving import approve as give
 from liftlock.web.access.audit import note
-from liftlock.web.access.people import Person, Right
+from liftlock.web.access.people import Person, Right, require_withdrawal
 from liftlock.web.access.sessions import Session
 from liftlock.web.api.looking import overrides
 from liftlock.web.api.operations import BASE, Call, Nothing, Shape, Told, operation
@@ -215,13 +215,13 @@ async def runs(call: Call[RunsQuery, Nothing]) -> Told:
     )
 
 
-async def _run(call: Call[Any, Any], right: Right = Right.SEE) -> WorkItem:
+async def _run(call: Call[Any, Any]) -> WorkItem:
     item = await call.site.work.item(call.path("id"))
     if item is None:
         raise NoSuchThing(
             f"There is no run {call.path('id')[:40]!r}.", hint="See them with: GET /api/v1/runs"
         )
-    call.require(right, item.order.environment)
+    call.require(Right.SEE, item.order.environment)
     return item
 
 
@@ -233,9 +233,12 @@ async def run(call: Call[Nothing, Nothing]) -> Told:
 
 @operation("DELETE", "/runs/{id}", tag="change", answer=Run, right=Right.PROMOTE)
 async def withdraw(call: Call[Nothing, Nothing]) -> Told:
-    """Take work back. What runs is asked to stop: nothing new is begun, and what was switched goes back."""
-    item = await _run(call, Right.PROMOTE)
-    person = call.person
+    """Take work back: your own, or anybody's where you administer.
+
+    What runs is asked to stop: nothing new is begun, and what was switched goes back.
+    """
+    item = await _run(call)
+    person = require_withdrawal(call.request, item.order.environment, item.order.requested_by)
     await call.site.work.withdraw(item.id, person.account)
     note(call.request, "withdraw", environment=item.order.environment, subject=item.id)
     return Told(run_of(await _run(call)).model_dump(mode="json"))

@@ -15,7 +15,7 @@ from liftlock.commands.history import Account
 from liftlock.errors import LiftlockError
 from liftlock.model import Approval, Backup, Commit, Deployment, Intent, Release, Unknown
 from liftlock.web.access.audit import note
-from liftlock.web.access.people import Right, require
+from liftlock.web.access.people import Right, require, require_withdrawal
 from liftlock.web.live import PROJECT, topic_of_run
 from liftlock.web.pages.forms import check_typed, read_form, seen_at
 from liftlock.web.pages.history import outcome
@@ -164,6 +164,7 @@ async def _shown(
         picture=gantt(timeline, list(site.project.apps)),
         queue=await _before(site, item),
         person={right.value: person.may(right, story.environment) for right in Right},
+        may_withdraw=item is not None and person.may_withdraw(story.environment, item.order.requested_by),
         is_open_elsewhere=is_open_elsewhere,
         holding=lease.value[0] if lease is not None and lease.value is not None else None,
         can_go_back=story.kind != "resume" and story.tone == "good" and not story.is_running,
@@ -310,7 +311,7 @@ async def withdraw(request: Request) -> Response:
     item = await site.work.item(id_)
     if item is None:
         raise HTTPException(404, "The server does not know this run any more.")
-    person = require(request, Right.PROMOTE, item.order.environment)
+    person = require_withdrawal(request, item.order.environment, item.order.requested_by)
     await read_form(request)
     note(request, "withdraw", environment=item.order.environment, subject=id_)
     await site.work.withdraw(id_, person.account)
