@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 from liftlock.commands import promote, restore, resume
 from liftlock.databases.heroku_postgres import HerokuPostgres
-from liftlock.engine import run as engine_run
 from liftlock.engine.guard import Guard
+from liftlock.engine.records import Records
 from liftlock.engine.run import Run
 from liftlock.engine.way_back import Standing, WayBack
 from liftlock.leases.record import Written
@@ -220,17 +220,13 @@ def located_by_tag() -> Any:
 
 def token_in_a_record() -> Any:
     """P7: the token stands in the description of every record."""
-    original = Run._record
+    original = Records.record
 
-    async def record(self: Run, app: str) -> str:
-        with patch.object(engine_run, "_origin", lambda plan: f"by {token_of(self)}"):
-            return await original(self, app)
+    async def record(self: Records, *given: Any) -> Any:
+        self._origin = f"by {getattr(self._adapters.clock, 'token', '')}"
+        return await original(self, *given)
 
-    def token_of(run: Run) -> str:
-        name = run._adapters.clock
-        return str(getattr(name, "token", ""))
-
-    return patch.object(Run, "_record", record)
+    return patch.object(Records, "record", record)
 
 
 class _both:  # noqa: N801

@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any
 
 from liftlock import wording
-from liftlock.model import Backup, Intent
+from liftlock.errors import BackupFailed
+from liftlock.model import Backup, Database, Intent
 
 COMPARED = 5
 """With how many of the last backups of its database a new one's size is compared."""
@@ -25,6 +26,27 @@ def collapse(backup: Backup) -> str:
     usual = wording.size(round(median(earlier)))
     before = f"the last one has {usual}" if len(earlier) == 1 else f"the last {len(earlier)} have {usual}"
     return f"it has {wording.size(backup.size_bytes)}, and {before}"
+
+
+def judged(backup: Backup, database: Database, *, is_overridden: bool) -> str:
+    """What a new backup is called and has, in words. Raises `BackupFailed` when it cannot be counted on.
+
+    `is_overridden` lets one count that has collapsed; nothing lets an empty one.
+    """
+    if backup.size_bytes <= 0:
+        raise BackupFailed(
+            f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
+            hint="Nothing was switched. Take a backup by hand and look at it before trying again.",
+        )
+    fell = collapse(backup)
+    if fell and not is_overridden:
+        raise BackupFailed(
+            f"Backup {backup.id} of {database.app} in {database.environment} is complete, and {fell}: "
+            "data may have been lost before it was taken.",
+            hint="Nothing was switched. Look at the database. To go on all the same, recorded with your "
+            f"reason: --override {SIZE_OVERRIDE} --reason TEXT",
+        )
+    return f"{backup.id}, {wording.size(backup.size_bytes)}{f' (overridden: {fell})' if fell else ''}"
 
 
 def journal_entry(intent: Intent, backups: Sequence[Backup]) -> dict[str, Any]:

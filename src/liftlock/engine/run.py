@@ -15,19 +15,18 @@ from datetime import timedelta
 
 import anyio
 
-from liftlock import wording
-from liftlock.engine.announce import announcement, app_lines, origin, tell
-from liftlock.engine.backups import SIZE_OVERRIDE, collapse, journal_entry
+from liftlock.engine.announce import announcement, app_lines, tell
+from liftlock.engine.backups import SIZE_OVERRIDE, judged
 from liftlock.engine.events import Emit, RunFinished, RunStarted, as_long_as_heard
 from liftlock.engine.execute import BEST_EFFORT, Execution, Outcome, StopRequest, execute, working_steps
 from liftlock.engine.guard import Guard
 from liftlock.engine.outcome import Ending, Result, in_words
+from liftlock.engine.records import Records
 from liftlock.engine.way_back import Standing, Touched, WayBack
-from liftlock.errors import BackupFailed, LiftlockError
+from liftlock.errors import LiftlockError
 from liftlock.model import (
     Artifacts,
     Backup,
-    Deployment,
     Intent,
     Known,
     Project,
@@ -41,8 +40,6 @@ from liftlock.planning.plan import TIMED, Action, AppPlan, Plan, Step, StepKind
 from liftlock.ports import (
     Adapters,
     Lease,
-    NewDeployment,
-    NewIntent,
     Platform,
     Progress,
     Switch,
@@ -79,7 +76,6 @@ class Run:
         self._stop = stop
         self._undo_on_failure = undo_on_failure
         self._overrides = overrides or (intent.overrides if intent else {})
-        self._intent = intent
         self._resumed = intent
         self._has_recorded = has_recorded
         # By the clock of whoever keeps the leases, never by ours: with a clock that is behind, a backup
@@ -88,10 +84,10 @@ class Run:
         self._backups_since = intent.created_at if intent else taken
         self._guard = Guard(lease, stop, self._emit)
         self._way_back = WayBack(project, plan.environment, adapters, self._guard, self._emit)
+        self._records = Records(plan, adapters, self._guard, self._way_back.note, intent)
         self._staged: dict[str, Release] = {}
         self._switches: dict[str, Switch] = {}
         self._backups: dict[str, Backup] = {b.database: b for b in backups}
-        self._deployments: dict[str, Deployment] = {}
         self._times: dict[str, dict[str, StepTime]] = {}
         """By app: when its steps that are done began, and how long they took."""
         self._put_back: tuple[str, ...] = ()
@@ -161,13 +157,17 @@ class Run:
     async def _do(self, step: Step, progress: Progress) -> str:
         match step.kind:
             case StepKind.INTENT:
-                return await self._open_intent()
+                intent = await self._records.open(
+                    self._key, self._overrides, undo_on_failure=self._undo_on_failure
+                )
+                return intent.id
             case StepKind.STAGE:
                 return await self._stage(step.app, progress)
             case StepKind.BACKUP:
                 return await self._back_up(step.id.removeprefix("backup:"), progress)
             case StepKind.JOURNAL:
-                return await self._journal()
+                await self._records.journal(self._counted)
+                return f"{len(self._backups)} backups"
             case StepKind.RELEASE:
                 return await self._release(step.app, progress)
             case StepKind.VERIFY:
@@ -175,39 +175,19 @@ class Run:
             case StepKind.RECORD:
                 return await self._record(step.app)
             case StepKind.MARK:
-                return await self._mark(step.app)
+                await self._records.mark(step.app)
+                return State.SUCCESS.value
             case StepKind.CLOSE:
-                return await self._close(State.SUCCESS, self._summary())
+                await self._records.close(State.SUCCESS, self._records.summary(self._counted))
+                return State.SUCCESS.value
             case StepKind.FREE:
                 return await self._free()
             case StepKind.RETIRE:
-                return await self._retire(step.app)
+                return await self._records.retire(step.app)
             case StepKind.NOTIFY:
                 return await self._announce("succeeded")
             case StepKind.READY | StepKind.NO_RETURN | StepKind.VERIFIED:
                 return ""
-
-    async def _open_intent(self) -> str:
-        if self._intent is None:
-            plan = self._plan
-            new = NewIntent(
-                key=self._key,
-                kind=plan.kind,
-                environment=plan.environment,
-                source=plan.source,
-                plan_digest=plan.digest,
-                releases={a.app: a.release for a in plan.changes if a.release},
-                replaced={a.app: a.replaces.id for a in plan.changes if a.replaces},
-                before={a.app: a.before.artifacts for a in plan.changes if a.before},
-                reverts=plan.reverts,
-                overrides=self._overrides,
-                undo_on_failure=self._undo_on_failure,
-                expected_backups=tuple(d.id for d in plan.databases),
-                requested_by=self._adapters.acting_for,
-            )
-            async with self._guard.changing():
-                self._intent = await self._adapters.ledger.open_intent(new)
-        return self._intent.id
 
     async def _stage(self, app: str, progress: Progress) -> str:
         located = self._app(app).located
@@ -224,31 +204,12 @@ class Run:
             raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
         async with self._guard.changing():
             backup = await service.capture(database, self._backups_since, progress)
-        if backup.size_bytes <= 0:
-            raise BackupFailed(
-                f"The backup {backup.id} of {database.app} in {database.environment} is empty.",
-                hint="Nothing was switched. Take a backup by hand and look at it before trying again.",
-            )
-        fell = collapse(backup)
-        if fell and not self._overrides.get(SIZE_OVERRIDE):
-            raise BackupFailed(
-                f"Backup {backup.id} of {database.app} in {database.environment} is complete, and {fell}: "
-                "data may have been lost before it was taken.",
-                hint="Nothing was switched. Look at the database. To go on all the same, recorded with your "
-                f"reason: --override {SIZE_OVERRIDE} --reason TEXT",
-            )
+        told = judged(backup, database, is_overridden=bool(self._overrides.get(SIZE_OVERRIDE)))
         self._backups[database_id] = backup
-        return f"{backup.id}, {wording.size(backup.size_bytes)}{f' (overridden: {fell})' if fell else ''}"
-
-    async def _journal(self) -> str:
-        """Write down which backups count, before anything is switched: a resume takes no second ones."""
-        if self._intent is None:
-            raise AssertionError("the journal is written before the intent")
-        await self._guard.write(journal_entry(self._intent, list(self._backups.values())))
-        return f"{len(self._backups)} backups"
+        return told
 
     async def _release(self, app: str, progress: Progress) -> str:
-        promotion = self._intent.id if self._intent else ""
+        promotion = self._records.intent.id if self._records.intent else ""
         async with self._guard.changing():
             switch = await self._platform(app).release(
                 self._target(app), self._staged[app], progress, promotion
@@ -270,36 +231,10 @@ class Run:
         return "healthy"
 
     async def _record(self, app: str) -> str:
-        planned, plan = self._app(app), self._plan
-        release = self._staged.get(app, planned.release)
-        if release is None or planned.release is None or self._intent is None:
-            raise AssertionError(f"{app} is to be recorded before it was released")
-        new = NewDeployment(
-            app=app,
-            environment=plan.environment,
-            release=replace(release, about=planned.release.about),
-            promotion=self._intent.id,
-            kind=plan.kind,
-            source_environment=plan.source,
-            source_deployment=planned.source_deployment.id if planned.source_deployment else "",
-            replaced=planned.replaces.id if planned.replaces else "",
-            backups=tuple(b for b in self._backups.values() if b.app == app),
-            steps=self._times.get(app, {}),
-            description=_origin(plan),
-            requested_by=self._adapters.acting_for,
+        deployment = await self._records.record(
+            app, self._staged.get(app), self._counted, self._times.get(app, {})
         )
-        async with self._guard.changing():
-            self._deployments[app] = deployment = await self._adapters.ledger.record(new, self._intent)
         return f"record {deployment.id}"
-
-    async def _mark(self, app: str) -> str:
-        await self._adapters.ledger.mark(self._deployments[app], State.SUCCESS, _origin(self._plan))
-        return "success"
-
-    async def _close(self, state: State, description: str) -> str:
-        if self._intent is not None:
-            await self._adapters.ledger.close_intent(self._intent, state, description)
-        return state.value
 
     async def _free(self) -> str:
         """All is recorded and nothing changes any more: the next one may have the environment.
@@ -312,28 +247,20 @@ class Run:
             self._way_back.note(f"The lease was not given back and runs out by itself: {error.headline}")
         return ""
 
-    async def _retire(self, app: str) -> str:
-        replaced = self._app(app).replaces
-        if replaced is None or replaced.id == self._deployments[app].id:  # a resume's own
-            return ""
-        try:
-            await self._adapters.ledger.mark(
-                replaced, State.INACTIVE, f"replaced by {self._deployments[app].id}"
-            )
-        except LiftlockError as error:
-            self._way_back.note(
-                f"The earlier record {replaced.id} of {app} was not marked inactive: {error.message}"
-            )
-            return "not retired"
-        return f"record {replaced.id}"
-
     async def _announce(self, outcome: str) -> str:
-        if self._intent is None:
+        if self._records.intent is None:
             return ""
         lines = await app_lines(self._project, self._adapters, self._plan.changes)
         elapsed_s = anyio.current_time() - self._started
-        backups, notes = list(self._backups.values()), self._way_back.notes
-        message = announcement(self._project, self._intent, outcome, elapsed_s, lines, backups, notes)
+        message = announcement(
+            self._project,
+            self._records.intent,
+            outcome,
+            elapsed_s,
+            lines,
+            self._counted,
+            self._way_back.notes,
+        )
         await tell(self._adapters.notifiers, message, self._way_back.note)
         return ", ".join(n.name for n in self._adapters.notifiers)
 
@@ -348,7 +275,7 @@ class Run:
         if execution.outcomes.get("close") is Outcome.DONE:
             if execution.stopped:
                 self._way_back.note("The promotion itself had ended well before it was stopped.")
-            await self._mark_the_rest(execution)
+            await self._records.mark_all(self._unmarked(execution))
             self._tell_unfinished(execution)
             return self._result(Ending.SUCCEEDED, {a.app: Standing.NEW for a in self._plan.changes})
         if self._has_recorded or any(execution.started(f"record:{a.app}") for a in self._plan.changes):
@@ -393,25 +320,21 @@ class Run:
                 self._way_back.note(f"{app} was not seen healthy again, so it is not recorded.")
                 continue
             try:
-                if app not in self._deployments:
+                if app not in self._records.deployments:
                     await self._record(app)
             except LiftlockError as error:
                 self._way_back.note(
                     f"{app} runs and is healthy, but its record was not written: {error.message}"
                 )
-        await self._mark_the_rest(execution)
-        complete = len(self._deployments) == len(self._plan.changes)
+        await self._records.mark_all(self._unmarked(execution))
+        complete = len(self._records.deployments) == len(self._plan.changes)
         ending = Ending.SUCCEEDED if complete else Ending.UNRECORDED
         return ending, {a.app: Standing.NEW for a in self._plan.changes}
 
-    async def _mark_the_rest(self, execution: Execution) -> None:
-        for app in self._deployments:
-            if execution.outcomes.get(f"mark:{app}") is Outcome.DONE:
-                continue
-            try:
-                await self._mark(app)
-            except LiftlockError as error:
-                self._way_back.note(f"{app} is recorded, and its record could not be marked: {error.message}")
+    def _unmarked(self, execution: Execution) -> list[str]:
+        """The apps that are recorded, and whose record's own step did not mark it."""
+        outcomes = execution.outcomes
+        return [app for app in self._records.deployments if outcomes.get(f"mark:{app}") is not Outcome.DONE]
 
     async def _go_back(self, execution: Execution) -> tuple[Ending, dict[str, Standing]]:
         """Take every app that was switched, or may have been, back to what ran before."""
@@ -454,14 +377,14 @@ class Run:
         state = State.SUCCESS if ending is Ending.SUCCEEDED else State.FAILURE
         if ending in {Ending.MIXED, Ending.UNRECORDED}:
             state = State.ERROR
-        text = self._summary() if state is State.SUCCESS else f"{ending}: {why}"
+        text = self._records.summary(self._counted) if state is State.SUCCESS else f"{ending}: {why}"
         if ending is Ending.MIXED:
             text = f"{ending}: {json.dumps(standing)}"
         if self._guard.is_lost:
             return False  # whoever took the lease says how it ended
         try:
             await self._guard.before_closing()
-            await self._close(state, text)
+            await self._records.close(state, text)
         except LiftlockError as error:
             self._way_back.note(f"The promotion's own record was not closed: {error.message}")
             return False
@@ -470,7 +393,7 @@ class Run:
     def _beyond_return(self, stuck: list[AppPlan]) -> str:
         lines = []
         for planned in stuck:
-            backups = [b.id for b in self._backups.values() if b.app == planned.app]
+            backups = [b.id for b in self._counted if b.app == planned.app]
             what = "its database's schema may have moved" if planned.has_release_phase else "it has no undo"
             kept = f"; backup {', '.join(backups)}" if backups else "; no backup was taken"
             images = _artifacts_text(planned.release.artifacts) if planned.release else ""
@@ -493,25 +416,21 @@ class Run:
             ending=ending,
             apps=standing,
             elapsed_s=anyio.current_time() - self._started,
-            intent=self._intent,
-            deployments=dict(self._deployments),
-            backups=tuple(self._backups.values()),
+            intent=self._records.intent,
+            deployments=dict(self._records.deployments),
+            backups=self._counted,
             cause=cause,
             failed_step=failed_step,
             interrupted=interrupted,
             put_back=self._put_back,
             notes=tuple(self._way_back.notes),
-            stands_open=stands_open and self._intent is not None,
+            stands_open=stands_open and self._records.intent is not None,
         )
 
-    def _summary(self) -> str:
-        counts = [f"{len(self._plan.releases)} released"]
-        moved = len(self._plan.changes) - len(self._plan.releases)
-        if moved:
-            counts.append(f"{moved} recorded")
-        if self._backups:
-            counts.append(f"backups {', '.join(b.id for b in self._backups.values())}")
-        return f"{_origin(self._plan)}: {', '.join(counts)}"
+    @property
+    def _counted(self) -> tuple[Backup, ...]:
+        """The backups that count: those just taken, and those of the run that this one finishes."""
+        return tuple(self._backups.values())
 
     def _app(self, app: str) -> AppPlan:
         return self._plan.apps[app]
@@ -521,10 +440,6 @@ class Run:
 
     def _target(self, app: str) -> Target:
         return self._project.apps[app].targets[self._plan.environment]
-
-
-def _origin(plan: Plan) -> str:
-    return origin(plan.kind, plan.source, plan.environment)
 
 
 def _artifacts_text(artifacts: Artifacts) -> str:
