@@ -376,6 +376,10 @@ class Project:
     """The folder of the file; relative paths in it start here."""
     serve: Serve = Serve()
 
+    def targets_on(self, platform: str) -> Sequence[Target]:
+        """Where the apps of one platform live, app by app."""
+        return [t for app in self.apps.values() for t in app.targets.values() if t.platform == platform]
+
 
 class State(StrEnum):
     """A deployment's state; the values are GitHub's own."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
+
+from liftlock.model import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ class Probe:
     group: str
     what: str
     run: Callable[[], Awaitable[Finding]]
+
+
+def of_targets(
+    group: str, targets: Sequence[Target], run: Callable[[Target], Awaitable[Finding]]
+) -> list[Probe]:
+    """One for each target, by the name that its platform has for it."""
+    return [Probe(group, f"{t.name} ({t.app} in {t.environment})", partial(run, t)) for t in targets]
 
 
 @runtime_checkable

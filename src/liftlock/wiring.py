@@ -279,12 +279,7 @@ def check_endpoints(project: Project) -> None:
 
 def _far_engines(project: Project) -> dict[str, str]:
     """The Docker engines on other machines, by address."""
-    named = {
-        target.options.get("docker", "")
-        for app in project.apps.values()
-        for target in app.targets.values()
-        if target.platform == "swarm"
-    }
+    named = {target.options.get("docker", "") for target in project.targets_on("swarm")}
     far = (each for each in named if each and not each.startswith("unix:") and not is_loopback(each))
     return {each: each for each in sorted(far)}
 

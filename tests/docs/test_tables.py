@@ -11,8 +11,8 @@ from typing import get_args
 
 from liftlock import programs
 from liftlock.config.endpoints import ENDPOINTS
+from liftlock.documents.run import result_document
 from liftlock.engine import events
-from liftlock.engine.documents import result_document
 from liftlock.engine.outcome import Ending, Result
 from liftlock.engine.way_back import Standing
 from liftlock.model import Database, Kind

@@ -79,7 +79,7 @@ def tell(error: LiftlockError, commands: Sequence[str], *, color: bool, as_json:
     `as_json` prints it as the document of `--json`.
     """
     if as_json:
-        from liftlock.engine.documents import error_document
+        from liftlock.documents.error import error_document
 
         Output().document({"exit_code": error.exit_code, "error": error_document(error)})
     if os.environ.get("GITHUB_ACTIONS") != "true":

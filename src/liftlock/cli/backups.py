@@ -17,7 +17,7 @@ from liftlock.cli.options import AppName, EnvironmentName
 from liftlock.cli.output import Output
 from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.documents.backups import backup_document, captured_document, restored_document, verdict_document
-from liftlock.engine.documents import result_document
+from liftlock.documents.run import result_document
 from liftlock.errors import BackupFailed, LiftlockError, UsageError
 
 if TYPE_CHECKING:

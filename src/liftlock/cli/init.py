@@ -18,7 +18,7 @@ from liftlock.commands.adopt.infer import infer
 from liftlock.commands.adopt.survey import survey
 from liftlock.commands.adopt.text import text
 from liftlock.config import FILE_NAME, parse
-from liftlock.engine.documents import error_document
+from liftlock.documents.error import error_document
 from liftlock.errors import UsageError
 from liftlock.wiring import open_accounts
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from liftlock import wording
+from liftlock.cli.steps import WORDS
 from liftlock.engine.events import (
     Event,
     RunFinished,
@@ -30,13 +31,8 @@ if TYPE_CHECKING:
 
     from liftlock.cli.output import Output
 
-COLUMNS = {
-    "stage": "stage",
-    "backup": "back up",
-    "release": "switch",
-    "verify": "verify",
-    "record": "record",
-}
+COLUMNS = (*WORDS, "record")
+"""The kinds of steps that have a column, in the order in which they go on."""
 LAST, LAST_CELL = "record", 9
 """The last column: written in a moment, so only that it was is shown. An undo takes its place."""
 UNDO = "undo"
@@ -119,7 +115,7 @@ class Board:
             kinds[-1] = UNDO
         lines = []
         if 2 + names + 2 + CELL * (len(kinds) - 1) + LAST_CELL <= width:
-            heads = "".join(f"{COLUMNS.get(kind, 'put back'):<{CELL}}" for kind in kinds)
+            heads = "".join(f"{_head(kind):<{CELL}}" for kind in kinds)
             lines.append(Text(f"  {'':<{names}}  {heads}".rstrip(), style="dim"))
             for app in apps:
                 line = Text(f"  {app:<{names}}  ")
@@ -164,7 +160,7 @@ class Board:
         kind = next((k for k in (UNDO, *reversed(COLUMNS)) if (app, k) in self.cells), "")
         if not kind:
             return line.append("·", style="dim")
-        line.append(f"{COLUMNS.get(kind, 'put back'):<9}")
+        line.append(f"{_head(kind):<9}")
         return line.append_text(self._cell(app, kind, now))
 
     def _whole(self, now: float) -> Text:
@@ -176,6 +172,10 @@ class Board:
             about = "about" if self.run.expected_is_whole else "at least"
             line.append(f" of {about} {_clock(self.run.expected_s)}", style="not bold")
         return line.append(f", {self.done} of {self.run.steps} steps", style="not bold dim")
+
+
+def _head(kind: str) -> str:
+    return "put back" if kind == UNDO else WORDS.get(kind, kind)
 
 
 def _padded(text: Text, width: int) -> Text:

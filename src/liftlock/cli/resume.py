@@ -14,7 +14,7 @@ from liftlock.cli.session import Common, opened, until_signalled
 from liftlock.commands import resume as use_case
 from liftlock.commands.promote import refuse_unless_runnable
 from liftlock.commands.run import Terms, held, unless_stopped
-from liftlock.engine.documents import resume_document
+from liftlock.documents.run import resume_document
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.errors import UsageError

@@ -13,7 +13,7 @@ from liftlock.cli.session import Common, import_meanwhile, opened, until_signall
 from liftlock.commands.names import check_names
 from liftlock.commands.promote import check_gates
 from liftlock.commands.run import Terms, run_under_lease
-from liftlock.engine.documents import result_document
+from liftlock.documents.run import result_document
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project

@@ -11,20 +11,50 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
-    WithJsonSchema,
     WrapValidator,
     create_model,
 )
 
-from liftlock.config import values, windows
+from liftlock.config import values
 from liftlock.config.serving import GitHubTable, OpenIdTable, RolesTable, ServeTable, SignInTable
-from liftlock.config.table import Secret, Table
-from liftlock.config.table import text as _text
+from liftlock.config.table import (
+    Addresses,
+    Arguments,
+    ArgumentTemplates,
+    BuildCommand,
+    BuildPlatform,
+    BuildSecret,
+    Checks,
+    DockerHost,
+    Duration,
+    Endpoint,
+    Filled,
+    Freeze,
+    HealthPath,
+    Image,
+    Ledger,
+    MountId,
+    Name,
+    Names,
+    PathPattern,
+    ProcessType,
+    Registries,
+    Registry,
+    RelativePath,
+    Repository,
+    Secret,
+    Secrets,
+    ServiceName,
+    Table,
+    Task,
+    Template,
+    VariableName,
+    Variables,
+    Window,
+)
 
 PLATFORMS = ("heroku", "firebase", "directory", "command", "swarm")
 """The platforms that come with liftlock; others are added by entry points."""
@@ -32,99 +62,6 @@ PULLS_NOTHING = ("heroku", "firebase", "directory", "command")
 """Of these, the platforms whose apps are not pulled from `registry`."""
 NOTIFIERS = ("slack",)
 LEDGERS = ("github", "sqlite", "postgresql")
-
-
-Name = Annotated[str, *_text(values.name, f"^{values.NAME}$")]
-ProcessType = Annotated[str, *_text(values.process_type, f"^{values.PROCESS}$")]
-Repository = Annotated[str, *_text(values.repository, f"^{values.REPOSITORY}$")]
-Registry = Annotated[str, *_text(values.registry, f"^{values.REGISTRY}$")]
-Image = Annotated[str, *_text(values.image, f"^{values.IMAGE}$")]
-Duration = Annotated[str, *_text(values.duration, f"^{values.DURATION}$")]
-Window = Annotated[str, *_text(windows.window)]
-Freeze = Annotated[str, *_text(windows.freeze)]
-HealthPath = Annotated[str, *_text(values.health_path, f"^{values.HEALTH}$")]
-RelativePath = Annotated[str, *_text(values.relative_path, "^[^/]")]
-Filled = Annotated[str, *_text(values.not_empty)]
-Template = Annotated[str, *_text(values.template)]
-Task = Annotated[str, *_text(values.record_task)]
-Secrets = Annotated[
-    str | dict[str, str],
-    PlainValidator(values.secret_references),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": "^(env|keyring):"},
-                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
-            ]
-        }
-    ),
-]
-Endpoint = Annotated[str, *_text(values.endpoint, "^https?://", format="uri")]
-Ledger = Annotated[str, *_text(values.ledger)]
-DockerHost = Annotated[str, *_text(values.docker_host, "^(unix|ssh|tcp)://")]
-ServiceName = Annotated[str, *_text(values.service_name, f"^{values.SERVICE}$")]
-Arguments = Annotated[list[str], AfterValidator(values.arguments), Field(min_length=1)]
-ArgumentTemplates = Annotated[list[str], AfterValidator(values.argument_templates), Field(min_length=1)]
-PathPattern = Annotated[str, *_text(values.path_pattern)]
-BuildCommand = Annotated[str, *_text(values.build_command)]
-BuildPlatform = Annotated[str, *_text(values.build_platform, f"^{values.BUILD_PLATFORM}$")]
-BuildSecret = Annotated[str, *_text(values.build_secret, f"^{values.BUILD_SECRET}$")]
-VariableName = Annotated[str, *_text(values.variable_name, f"^{values.VARIABLE}$")]
-MountId = Annotated[str, *_text(values.mount_id, f"^{values.MOUNT_ID}$")]
-Variables = Annotated[list[str], AfterValidator(values.variable_names)]
-Names = Annotated[
-    str | dict[str, str],
-    PlainValidator(values.names_by_environment),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"\S"},
-                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
-            ]
-        }
-    ),
-]
-Registries = Annotated[
-    str | dict[str, str],
-    PlainValidator(values.registries),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": r"\S"},
-                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
-            ]
-        }
-    ),
-]
-Addresses = Annotated[
-    str | dict[str, str],
-    PlainValidator(values.addresses),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": "^https?://"},
-                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
-            ]
-        }
-    ),
-]
-Checks = Annotated[
-    bool | list[str],
-    PlainValidator(values.required_checks),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "boolean"},
-                {
-                    "type": "array",
-                    "items": {"type": "string", "pattern": r"\S"},
-                    "minItems": 1,
-                    "uniqueItems": True,
-                },
-            ]
-        }
-    ),
-]
 
 
 class ProjectTable(Table):

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from liftlock.config import values
-from liftlock.config.table import Secret, Table, text
+from liftlock.config.table import Endpoint, Filled, Secret, Table, text
 from liftlock.config.values import Mistake, shown
 from liftlock.model import GitHubSignIn, OpenIdSignIn, Serve
 
@@ -58,8 +58,6 @@ Person = Annotated[str, *text(person)]
 People = list[Person]
 Database = Annotated[str, *text(database)]
 Proxy = Annotated[str, *text(proxy)]
-Address = Annotated[str, *text(values.endpoint, "^https?://", format="uri")]
-Filled = Annotated[str, *text(values.not_empty)]
 
 
 class RolesTable(Table):
@@ -95,7 +93,7 @@ class GitHubTable(Table):
         description="Where its client secret is to be read: `env:NAME` or `keyring:NAME`.",
         examples=["env:GITHUB_CLIENT_SECRET"],
     )
-    url: Address = Field(
+    url: Endpoint = Field(
         default="https://github.com",
         description="Where people sign in; another one for GitHub Enterprise.",
         examples=["https://github.example.com"],
@@ -105,7 +103,7 @@ class GitHubTable(Table):
 class OpenIdTable(Table):
     """Sign-in through an OpenID Connect provider."""
 
-    issuer: Address = Field(
+    issuer: Endpoint = Field(
         description="The provider: its configuration is read below `/.well-known/`.",
         examples=["https://accounts.example.com"],
     )
@@ -153,7 +151,7 @@ class SignInTable(Table):
 class ServeTable(Table):
     """How the server is reached, and by whom. None of it is a part of any plan."""
 
-    url: Address = Field(
+    url: Endpoint = Field(
         default="",
         description="The address that people and webhooks use. Needed for anybody beyond this machine.",
         examples=["https://liftlock.example.com"],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from liftlock.errors import UsageError
 from liftlock.ledgers.copied import Renamed, moved, same
@@ -160,34 +161,35 @@ def _renaming(ids: Mapping[tuple[str, str], str], origin: str) -> Renamed:
 
 
 def _intent(row: Row) -> Entry:
-    return Entry(
-        kind="intent",
-        id=str(row["id"]),
-        environment=text_of(row["environment"]),
-        created_at=moment_of(row["created_at"]),
-        creator=text_of(row["creator"]),
-        payload=text_of(row["payload"]),
-        state=text_of(row["state"]),
+    return replace(
+        _record("intent", row),
         key=text_of(row["key"]),
+        state=text_of(row["state"]),
         description=text_of(row["description"]),
         finished_at=moment_of(row["finished_at"]) if row["finished_at"] else None,
-        url=text_of(row["url"]),
     )
 
 
 def _deployment(row: Row) -> Entry:
+    return replace(
+        _record("deployment", row),
+        app=text_of(row["app"]),
+        sha=text_of(row["sha"]),
+        promotion=text_of(row["promotion"]),
+        state=text_of(row["state"]) if row["state"] else None,
+        reached_success=bool(row["reached_success"]),
+    )
+
+
+def _record(kind: Literal["intent", "deployment"], row: Row) -> Entry:
+    """What intents and deployments have in common."""
     return Entry(
-        kind="deployment",
+        kind=kind,
         id=str(row["id"]),
         environment=text_of(row["environment"]),
         created_at=moment_of(row["created_at"]),
         creator=text_of(row["creator"]),
         payload=text_of(row["payload"]),
-        state=text_of(row["state"]) if row["state"] else None,
-        app=text_of(row["app"]),
-        sha=text_of(row["sha"]),
-        promotion=text_of(row["promotion"]),
-        reached_success=bool(row["reached_success"]),
         url=text_of(row["url"]),
     )
 

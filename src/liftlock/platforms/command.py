@@ -58,9 +58,7 @@ class Command:
         """See `probes.Probed`. Nothing is run: a status command may do what it likes."""
         return [
             Probe("Commands", f"{target.app} in {target.environment}", partial(self._probe, target))
-            for app in self._context.project.apps.values()
-            for target in app.targets.values()
-            if target.platform == self.name
+            for target in self._context.project.targets_on(self.name)
         ]
 
     async def _probe(self, target: Target) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +19,7 @@ from liftlock.platforms.directory.site import VERSIONS, NotALink, Served, Site
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
-from liftlock.probes import Finding, Probe
+from liftlock.probes import Finding, Probe, of_targets
 
 SITE = "site"
 KEEP, PUBLIC = 10, "public"
@@ -49,20 +48,7 @@ class Directory:
 
     def probes(self) -> Sequence[Probe]:
         """See `probes.Probed`. Nothing is written."""
-        targets = [
-            target
-            for app in self._context.project.apps.values()
-            for target in app.targets.values()
-            if target.platform == self.name
-        ]
-        return [
-            Probe(
-                "Directories",
-                f"{target.name} ({target.app} in {target.environment})",
-                partial(self._probe, target),
-            )
-            for target in targets
-        ]
+        return of_targets("Directories", self._context.project.targets_on(self.name), self._probe)
 
     async def _probe(self, target: Target) -> Finding:
         site = self._site(target)

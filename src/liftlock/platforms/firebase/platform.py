@@ -31,7 +31,7 @@ from liftlock.platforms.firebase.api import FINALIZED, Hosting, Version, plain_n
 from liftlock.plugins import Context
 from liftlock.polling import gap_s, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
-from liftlock.probes import Finding, Probe
+from liftlock.probes import Finding, Probe, of_targets
 from liftlock.tasks import together
 
 SITE = "site"
@@ -58,20 +58,7 @@ class Firebase:
 
     def probes(self) -> Sequence[Probe]:
         """See `probes.Probed`. Each site's live channel is read."""
-        targets = [
-            target
-            for app in self._context.project.apps.values()
-            for target in app.targets.values()
-            if target.platform == self.name
-        ]
-        return [
-            Probe(
-                "Firebase",
-                f"{target.name} ({target.app} in {target.environment})",
-                partial(self._probe, target),
-            )
-            for target in targets
-        ]
+        return of_targets("Firebase", self._context.project.targets_on(self.name), self._probe)
 
     async def _probe(self, target: Target) -> Finding:
         try:

@@ -12,7 +12,7 @@ from liftlock.platform_images import PlatformImages
 from liftlock.platform_images import probes as image_probes
 from liftlock.platforms.heroku.api import ACCEPT
 from liftlock.plugins import Context
-from liftlock.probes import Finding, Probe
+from liftlock.probes import Finding, Probe, of_targets
 
 GROUP = "Heroku"
 FEW_REQUESTS = 200
@@ -21,20 +21,12 @@ FEW_REQUESTS = 200
 
 def probes(context: Context, platform_images: PlatformImages) -> Sequence[Probe]:
     """One for each app in each environment, and three for the account."""
-    targets = [
-        target
-        for app in context.project.apps.values()
-        for target in app.targets.values()
-        if target.platform == "heroku"
-    ]
+    targets = context.project.targets_on("heroku")
     found = [
         Probe(GROUP, "account", partial(_account, context)),
         Probe(GROUP, "requests left", partial(_left, context)),
     ]
-    found += [
-        Probe(GROUP, f"{target.name} ({target.app} in {target.environment})", partial(_app, context, target))
-        for target in targets
-    ]
+    found += of_targets(GROUP, targets, partial(_app, context))
     return [*found, *image_probes(platform_images, targets, GROUP)]
 
 

@@ -48,12 +48,7 @@ class DockerSwarm:
 
     def probes(self) -> Sequence[Probe]:
         """See `probes.Probed`."""
-        targets = [
-            target
-            for app in self._context.project.apps.values()
-            for target in app.targets.values()
-            if target.platform == self.name
-        ]
+        targets = self._context.project.targets_on(self.name)
         return [
             *probes(targets, self._swarm, self._compose),
             *image_probes(self._platform_images, targets, GROUP),

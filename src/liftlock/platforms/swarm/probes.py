@@ -11,7 +11,7 @@ from liftlock.model import Target
 from liftlock.platforms.swarm.api import Swarm
 from liftlock.platforms.swarm.compose import Compose
 from liftlock.platforms.swarm.observe import PHASE, look, service_name
-from liftlock.probes import Finding, Probe
+from liftlock.probes import Finding, Probe, of_targets
 
 GROUP = "Docker Swarm"
 TEMPLATE_HINT = "Write deploy: {mode: replicated-job, replicas: 0} for it in the Compose file: liftlock runs a copy of it."
@@ -28,14 +28,7 @@ def probes(
     ]
     return [
         *found,
-        *(
-            Probe(
-                GROUP,
-                f"{target.name} ({target.app} in {target.environment})",
-                partial(_stack, swarm, compose, target),
-            )
-            for target in targets
-        ),
+        *of_targets(GROUP, targets, partial(_stack, swarm, compose)),
     ]
 
 

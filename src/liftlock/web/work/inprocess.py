@@ -18,7 +18,7 @@ from uuid import uuid4
 import anyio
 import anyio.abc
 
-from liftlock.engine.documents import error_document
+from liftlock.documents.error import error_document
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project

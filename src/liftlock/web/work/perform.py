@@ -15,8 +15,9 @@ from liftlock.commands.observe import refuse_open_intents
 from liftlock.commands.promote import Conditions, check_gates, plan_promotion, refuse_unless_runnable
 from liftlock.commands.rollback import plan_rollback
 from liftlock.commands.run import Terms, held, run_under_lease, unless_stopped
+from liftlock.documents.error import error_document
+from liftlock.documents.run import result_document, resume_document
 from liftlock.engine import events
-from liftlock.engine.documents import error_document, result_document, resume_document
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Ending, Result
 from liftlock.errors import Busy, LiftlockError, Refused, ungrouped

@@ -22,7 +22,7 @@ import anyio.to_thread
 from dbos import DBOS, DBOSClient
 
 from liftlock import __version__
-from liftlock.engine.documents import error_document
+from liftlock.documents.error import error_document
 from liftlock.engine.execute import StopRequest
 from liftlock.errors import LiftlockError
 from liftlock.model import Project

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from liftlock.documents.error import error_document
 from liftlock.engine.outcome import Result
-from liftlock.errors import LiftlockError
 from liftlock.model import Intent
 from liftlock.planning.plan import Plan
-
-
-def error_document(error: LiftlockError | None) -> dict[str, Any] | None:
-    """An error in a document: its class, its message, and what to do next; None for none."""
-    if error is None:
-        return None
-    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint or None}
 
 
 def result_document(plan: Plan, result: Result) -> dict[str, object]:
