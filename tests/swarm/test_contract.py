@@ -19,8 +19,6 @@ from liftlock.testing import PlatformContract, open_context
 from tests.sandbox.serving import served
 from tests.swarm.world import project_of
 
-pytestmark = pytest.mark.timeout(900)  # what never gets healthy is waited for on the real clock
-
 TYPES = ("release", "web", "worker")
 COMMITS = {"1": "1" * 40, "2": "2" * 40, "bad": "b" * 40}
 COMPOSE = """

@@ -141,6 +141,8 @@ async def _change(
     is_good = await run_task(cloud, task, as_job=False)
     came_up.append(is_good)
     if not _is_mine(cloud, service, turn):
+        if not is_good:  # a later change may have left this task alone, and counts on it
+            cloud.start_soon(_restart, cloud, service, slot, wanted)
         return
     if is_good:
         for each in earlier:
@@ -148,18 +150,19 @@ async def _change(
         return
     still = [each for each in earlier if is_up(each)]
     if not still:
-        cloud.start_soon(_restart, cloud, service, slot, turn)
+        cloud.start_soon(_restart, cloud, service, slot, wanted)
 
 
-async def _restart(cloud: Cloud, service: Document, slot: int, turn: int) -> None:
-    """Go on trying where nothing is left, as the restart policy says."""
-    policy = service["spec"]["TaskTemplate"].get("RestartPolicy") or {}
+async def _restart(cloud: Cloud, service: Document, slot: int, wanted: Document) -> None:
+    """Go on trying where nothing is left, as the restart policy says, while the tasks are to be as `wanted`."""
+    policy = wanted.get("RestartPolicy") or {}
     if policy.get("Condition") == "none":
         return
     while True:
         await anyio.sleep(pause_s(policy, "Delay", DEFAULT_DELAY_S))
-        is_over = not _is_mine(cloud, service, turn)
-        if is_over or any(is_live(t) and t["slot"] == slot for t in tasks_of(cloud, service)):
+        is_wanted = service["id"] in services(cloud) and service["spec"]["TaskTemplate"] == wanted
+        is_wanted = is_wanted and slot <= replicas(service)
+        if not is_wanted or any(is_live(t) and t["slot"] == slot for t in tasks_of(cloud, service)):
             return
         if await run_task(cloud, make_task(cloud, service, slot), as_job=False):
             return
