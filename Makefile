@@ -25,11 +25,11 @@ help:
 demo: $(VENV)/.full $(VENV)/.project
 	@$(BIN)/liftlock demo $(if $(filter keep,$(DEMO)),--keep)
 
-## Run every test, the end-to-end ones with the built and installed wheel (PYTEST='-k words' selects)
+## Run every test, side by side, the end-to-end ones with the installed wheel (PYTEST='-k words' selects)
 test: $(VENV)/.dev $(VENV)/.project installed
 	LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock \
 	LIFTLOCK_PROGRAM_BARE=$(CURDIR)/$(INSTALLED)/bare/bin/liftlock \
-	$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest -n auto $(PYTEST)
 
 ## Build the example of an adapter, install it beside the project's wheel, and hold it to the contract tests
 adapter: wheel $(INSTALLED)/adapter/.requirements

@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.postgresql import empty_database, ledger_database, server  # noqa: F401 - fixtures
+from tests.side_by_side import (  # noqa: F401 - hooks
+    pytest_collection_modifyitems,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
 PROGRAM = "LIFTLOCK_PROGRAM"
 PROGRAM_BARE = "LIFTLOCK_PROGRAM_BARE"

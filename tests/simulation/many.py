@@ -8,6 +8,8 @@ import signal
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from tests.simulation.simulate import simulate
 
@@ -43,6 +45,19 @@ def play(seed: int) -> tuple[int, list[str], str, Counter[str], Counter[str]]:
     return seed, story.broken, story.told() if story.broken else "", story.counts, story.hits
 
 
+Outcome = tuple[int, list[str], str, Counter[str], Counter[str]]
+
+
+@contextmanager
+def _outcomes(seeds: range, jobs: int) -> Iterator[Iterable[Outcome]]:
+    """Of every seed, as they come; those that nobody waits for any more are not played to their end."""
+    if jobs == 1:
+        yield map(play, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs, spare_the_collector) as pool:
+        yield pool.imap_unordered(play, seeds, chunksize=5)
+
+
 def many(seeds: range, jobs: int, *, go_on: bool) -> int:
     """Play seeds in several processes, and tell of the first that broke something."""
     began = time.monotonic()
@@ -50,8 +65,8 @@ def many(seeds: range, jobs: int, *, go_on: bool) -> int:
     hits: Counter[str] = Counter()
     failed = []
     done = 0
-    with multiprocessing.get_context("spawn").Pool(jobs, spare_the_collector) as pool:
-        for seed, broken, told, counted, hit in pool.imap_unordered(play, seeds, chunksize=5):
+    with _outcomes(seeds, jobs) as outcomes:
+        for seed, broken, told, counted, hit in outcomes:
             done += 1
             counts.update(counted)
             hits.update(hit)
@@ -62,7 +77,6 @@ def many(seeds: range, jobs: int, *, go_on: bool) -> int:
                     flush=True,
                 )
                 if not go_on:
-                    pool.terminate()
                     break
     elapsed = time.monotonic() - began
     print(f"{done} seeds in {elapsed:.0f} s ({done / elapsed:.1f} a second), {len(failed)} broke a promise")

@@ -255,7 +255,7 @@ class House:
         """haproxy before staging's SSO, as teams have one that run without a routing mesh."""
         text = PROXY.replace("PORT", str(self.proxy_port))
         self.docker("stack", "deploy", "--resolve-image", "never", "--compose-file", "-", "front", given=text)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 if self.ask().startswith("sso"):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import socket
 import subprocess
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -57,7 +58,7 @@ def in_swarm(host: str) -> Iterator[None]:
     """Make an engine a swarm of one node. Raises `NoEngine`."""
     argv = ["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_port()}"]
     # Another swarm on this machine may have networks of the same numbers. Docker takes no port above 49151.
-    argv += ["--data-path-port", str(20000 + free_port() % 12000)]
+    argv += ["--data-path-port", str(free_port())]
     begun = docker(host, *argv)
     if begun.returncode != 0:
         raise NoEngine(f"the engine makes no swarm: {begun.stderr.strip()}")
@@ -83,10 +84,12 @@ def docker(
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """A port that is still free when it is used, minutes later: below those that connections are given."""
+    for port in random.sample(range(20_000, 32_000), 200):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise NoEngine("no port of loopback is free")
 
 
 def make_image(file: Path, seed: str, behaviour: str = "", *, serves: bool = False) -> None:
