@@ -512,6 +512,15 @@ VIA = " via "
 """Stands in a creator between the person for whom a server acted and the server's own account: "ada via bot"."""
 
 
+def is_by(creator: str, person: str) -> bool:
+    """Whether an entry of this creator is that person's; "" means anybody.
+
+    What a server did for somebody is theirs, and its own account's.
+    """
+    told = creator.casefold()
+    return person.casefold() in {"", told, *told.split(VIA)}
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """The record of a promotion itself, written before its first change."""

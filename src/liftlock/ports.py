@@ -511,12 +511,15 @@ class Ledger(Protocol):
         limit: int,
         *,
         since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
         where: Callable[[Intent], bool] = anything,
     ) -> Sequence[Intent]:
         """Promotions, rollbacks and deploys, newest first; of one environment or of all.
 
-        Only those that began at `since` or later, and that `where` takes: it is asked newest first,
-        before their states are known. No more is read than it takes to find `limit` of them.
+        Only those that began at `since` or later and before `until`, that are that person's (see
+        `model.is_by`), and that `where` takes: it is asked newest first, before their states are known.
+        No more is read than it takes to find `limit` of them.
         """
         ...
 
@@ -531,6 +534,20 @@ class Ledger(Protocol):
     ) -> Sequence[Deployment]:
         """An app's records in an environment, newest first, other tools' included; `since` and
         `where` as for `intents`."""
+        ...
+
+    async def others(
+        self,
+        environment: str,
+        apps: Sequence[str],
+        limit: int,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
+    ) -> Sequence[Deployment]:
+        """The records of these apps in an environment that no promotion of ours made, newest first;
+        `since`, `until` and `by` as for `intents`."""
         ...
 
     async def account(self) -> str:

@@ -115,6 +115,14 @@ MIGRATIONS: Sequence[Sequence[str]] = (
         WHERE reached_success OR state IS NULL
         """,
     ),
+    # Whose an entry is, and other tools' records apart from our promotions': what a history asks for.
+    (
+        "CREATE INDEX intents_by_creator ON intents (project, creator, id)",
+        "CREATE INDEX intents_of_environment_by_creator ON intents (project, environment, creator, id)",
+        "CREATE INDEX others_of_environment ON deployments (project, environment, id) WHERE promotion = ''",
+        "CREATE INDEX others_of_app ON deployments (project, environment, app, id) WHERE promotion = ''",
+        "CREATE INDEX others_by_creator ON deployments (project, environment, creator, id) WHERE promotion = ''",
+    ),
 )
 """What takes a file from each version of its layout to the next; `user_version` counts them.
 

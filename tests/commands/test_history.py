@@ -89,6 +89,7 @@ def test_history_is_filtered_by_app_person_and_time() -> None:
         assert ids(await found(world, app="SSO")) == ["900", second.id, first.id]
         assert ids(await found(world, app="ODB")) == [second.id, first.id]
         assert ids(await found(world, by="Requester")) == [second.id, first.id]
+        assert ids(await found(world, by="Requester", limit=1)) == [second.id]
         assert ids(await found(world, since=second.created_at)) == ["900", second.id]
         assert ids(await found(world, until=second.created_at)) == [first.id]
         assert ids(await found(world, environment="production")) == []
@@ -114,15 +115,15 @@ def test_other_tools_records_are_looked_for_no_further_back_than_needed() -> Non
     async def main() -> None:
         world = World()
         asked: list[datetime | None] = []
-        deployments = world.ledger.deployments
+        others = world.ledger.others
 
         async def spied(*args: Any, **more: Any) -> Any:
             asked.append(more["since"])
-            return await deployments(*args, **more)
+            return await others(*args, **more)
 
         await promoted(world)
         newest = await promoted(world, "c")
-        world.ledger.deployments = spied  # type: ignore[method-assign]
+        world.ledger.others = spied  # type: ignore[method-assign]
         assert ids(await found(world, limit=1)) == [newest.id]
         assert set(asked) == {newest.created_at}
 

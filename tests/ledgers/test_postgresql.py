@@ -19,7 +19,22 @@ from liftlock import sqlite_file
 from liftlock.errors import Unauthorized, Unreachable, UsageError
 from liftlock.ledgers import postgresql as module
 from liftlock.ledgers.postgresql import PostgresqlLedger
-from liftlock.ledgers.sql import HISTORY, INTENTS, INTENTS_OF_ENVIRONMENT, LAST, OPEN_INTENTS
+from liftlock.ledgers.sql import (
+    CREATORS,
+    HISTORY,
+    INTENTS,
+    INTENTS_BY,
+    INTENTS_OF_ENVIRONMENT,
+    INTENTS_OF_ENVIRONMENT_BY,
+    LAST,
+    NEVER,
+    OPEN_INTENTS,
+    OTHERS,
+    OTHERS_BY,
+    OTHERS_CREATORS,
+    OTHERS_OF_APP,
+    OTHERS_OF_APP_BY,
+)
 from liftlock.postgresql.address import Address, read_address
 from liftlock.postgresql.database import POSTGRESQL, Database, address_of, is_remote
 from liftlock.postgresql.layout import MIGRATIONS, REVISIONS
@@ -216,12 +231,22 @@ async def test_every_look_of_a_plan_uses_an_index(empty_database: Address) -> No
             "app": "SSO",
             "apps": ["SSO", "ODB"],
             "before": LAST,
+            "until": NEVER,
+            "creator": "ada",
             "most": 20,
         }
         for sql in (
             HISTORY,
             INTENTS,
+            INTENTS_BY,
             INTENTS_OF_ENVIRONMENT,
+            INTENTS_OF_ENVIRONMENT_BY,
+            CREATORS,
+            OTHERS,
+            OTHERS_OF_APP,
+            OTHERS_OF_APP_BY,
+            OTHERS_BY,
+            OTHERS_CREATORS,
             OPEN_INTENTS,
             module._SINCE_CURRENT,
             module._NEWEST,

@@ -6,7 +6,10 @@ import dataclasses
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +18,7 @@ from liftlock import sqlite_file
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.ledgers.sqlite import SqliteLedger
 from liftlock.model import State
+from liftlock.ports import Entry
 from liftlock.sqlite_file import MIGRATIONS, path_of
 from tests.ledgers.worlds import Ticking, containers, new_deployment, new_intent, observatory, sqlite_world
 
@@ -156,6 +160,31 @@ def test_another_form_of_url_is_refused(url: str) -> None:
         path_of(dataclasses.replace(observatory(), ledger=url))
 
 
+async def test_other_tools_records_are_found_by_app_person_and_time(tmp_path: Path) -> None:
+    async with sqlite_world(tmp_path) as world:
+        assert isinstance(world.ledger, SqliteLedger)
+        at = datetime(2026, 11, 1, tzinfo=UTC)
+        put = [
+            Entry(
+                "deployment", str(number), "staging", at + timedelta(days=number), who, app=app, sha="a" * 40
+            )
+            for number, (app, who) in enumerate(
+                [("SSO", "ada"), ("ODB", "ada via bot"), ("SSO", "bot"), ("Gone", "ada")], 1
+            )
+        ]
+        await world.ledger.put(put, "elsewhere")
+
+        async def found(apps: list[str], **wanted: Any) -> list[str]:
+            return [f"{d.app} {d.creator}" for d in await world.ledger.others("staging", apps, 9, **wanted)]
+
+        assert await found(["SSO", "ODB"]) == ["SSO bot", "ODB ada via bot", "SSO ada"]
+        assert await found(["SSO", "ODB"], by="Ada") == ["ODB ada via bot", "SSO ada"]
+        assert await found(["SSO", "ODB"], by="bot") == ["SSO bot", "ODB ada via bot"]
+        assert await found(["SSO"], by="ada") == ["SSO ada"]
+        assert await found(["SSO", "ODB"], until=at + timedelta(days=3)) == ["ODB ada via bot", "SSO ada"]
+        assert await found(["SSO", "ODB"], since=at + timedelta(days=3)) == ["SSO bot"]
+
+
 async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -> None:
     """Counted in the steps of SQLite's machine, so that a busy computer does not matter."""
     async with sqlite_world(tmp_path) as world:
@@ -179,7 +208,21 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
                 " FROM intents, n"
             )
 
-        async def steps() -> int:
+        async def plan() -> None:
+            reading = ledger.read("staging", ["SSO", "ODB"])
+            assert set(await reading.newest()) == {"SSO"}
+            assert (await reading.recorded())["SSO"].current is not None
+            assert len(await reading.open_intents()) == 1
+            assert await ledger.intents(None, 1)
+            assert await ledger.deployments("staging", "SSO", 1)
+
+        async def history() -> None:
+            assert await ledger.intents(None, 1, by="somebody else") == []
+            assert await ledger.intents("staging", 1, by="somebody else") == []
+            assert await ledger.others("staging", ["SSO", "ODB"], 1) == []
+            assert await ledger.others("staging", ["SSO"], 1, by="somebody else") == []
+
+        async def steps(look: Callable[[], Awaitable[None]]) -> int:
             assert ledger.file.connection is not None
             taken = 0
 
@@ -189,15 +232,11 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
                 return 0
 
             ledger.file.connection.set_progress_handler(count, 10)
-            reading = ledger.read("staging", ["SSO", "ODB"])
-            assert set(await reading.newest()) == {"SSO"}
-            assert (await reading.recorded())["SSO"].current is not None
-            assert len(await reading.open_intents()) == 1
-            assert await ledger.intents(None, 1)
-            assert await ledger.deployments("staging", "SSO", 1)
+            await look()
             ledger.file.connection.set_progress_handler(None, 10)
             return taken
 
-        few = await steps()
+        few = [await steps(plan), await steps(history)]
         await ledger.file.write(fill, durable=False)
-        assert await steps() <= few + 5
+        assert await steps(plan) <= few[0] + 5
+        assert await steps(history) <= few[1] + 5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from liftlock.commands.facts import told
@@ -11,14 +11,16 @@ from liftlock.commands.names import check_names
 from liftlock.config import duration_s
 from liftlock.engine.backups import journaled_backups
 from liftlock.errors import UsageError
-from liftlock.model import VIA, Approval, Backup, Deployment, Intent, Project, State, Unknown
+from liftlock.model import Approval, Backup, Deployment, Intent, Project, State, Unknown
 from liftlock.naming import nearest
-from liftlock.ports import Adapters
+from liftlock.ports import Adapters, anything
 from liftlock.tasks import Background, all_at_once, each
 from liftlock.wording import listed
 
 MOST_NAMED = 5
 """How many ids are named where what was typed begins several."""
+LOOKED_THROUGH = 100
+"""In how many of the newest entries people are looked for, where there is nothing by whoever was named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,14 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
 
-    def takes(self, creator: str, at: datetime) -> bool:
-        # What a server did for somebody is theirs, and its own account's: "ada via deploy-bot".
-        names = {"", creator.casefold(), *creator.casefold().split(VIA)}
-        return self.by.casefold() in names and (self.until is None or at < self.until)
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Entries, newest first, and whose entries were looked through for them."""
+    """Entries, newest first."""
 
     entries: Sequence[Entry]
     people: frozenset[str] = frozenset()
+    """Where nothing is by whoever was named: by whom there is something."""
 
 
 async def read_history(
@@ -69,44 +67,43 @@ async def read_history(
     """
     wanted = wanted or Wanted()
     check_names(project, (environment,) if environment else (), (wanted.app,) if wanted.app else ())
-    people: set[str] = set()
+    entries = await _entries(project, adapters, environment, limit, wanted)
+    if entries or not wanted.by:
+        return Found(entries)
+    anybodys = await _entries(project, adapters, environment, LOOKED_THROUGH, replace(wanted, by=""))
+    return Found(entries, frozenset(_creator(entry) for entry in anybodys) - {""})
 
-    def takes_intent(intent: Intent) -> bool:
-        people.add(intent.creator)
-        return wanted.takes(intent.creator, intent.created_at) and wanted.app in {"", *intent.releases}
 
-    def takes_record(record: Deployment) -> bool:
-        if record.promotion:
-            return False
-        people.add(record.creator)
-        return wanted.takes(record.creator, record.created_at)
-
+async def _entries(
+    project: Project, adapters: Adapters, environment: str | None, limit: int, wanted: Wanted
+) -> Sequence[Entry]:
     ledger = adapters.ledger
-    intents = await ledger.intents(environment, limit, since=wanted.since, where=takes_intent)
+    intents = await ledger.intents(
+        environment,
+        limit,
+        since=wanted.since,
+        until=wanted.until,
+        by=wanted.by,
+        where=(lambda intent: wanted.app in intent.releases) if wanted.app else anything,
+    )
     since = intents[-1].created_at if len(intents) >= limit > 0 else wanted.since
-    async with all_at_once() as tasks:
-        records = [
-            Background(tasks, _records, adapters, place, app, limit, since, takes_record)
-            for place in ([environment] if environment else project.environments)
-            for app in ([wanted.app] if wanted.app else project.apps)
-            if place in project.apps[app].records
-        ]
     entries = [Entry(i.created_at, i.environment, intent=i) for i in intents]
-    for found in records:
-        entries += [Entry(d.created_at, d.environment, deployment=d) for d in await found.result()]
-    entries.sort(key=lambda e: e.at, reverse=True)
-    return Found(entries[:limit], frozenset(people - {""}))
+
+    async def others(place: str) -> Sequence[Deployment]:
+        asked = [wanted.app] if wanted.app else project.apps
+        apps = [app for app in asked if place in project.apps[app].records]
+        if not apps:
+            return ()
+        return await ledger.others(place, apps, limit, since=since, until=wanted.until, by=wanted.by)
+
+    found = await each([environment] if environment else project.environments, others)
+    entries += [Entry(d.created_at, d.environment, deployment=d) for many in found.values() for d in many]
+    return sorted(entries, key=lambda e: e.at, reverse=True)[:limit]
 
 
-async def _records(
-    adapters: Adapters,
-    environment: str,
-    app: str,
-    limit: int,
-    since: datetime | None,
-    where: Callable[[Deployment], bool],
-) -> Sequence[Deployment]:
-    return await adapters.ledger.deployments(environment, app, limit, since=since, where=where)
+def _creator(entry: Entry) -> str:
+    told = entry.intent or entry.deployment
+    return told.creator if told else ""
 
 
 def moment_of(text: str, now: datetime, option: str, *, is_end: bool = False) -> datetime:

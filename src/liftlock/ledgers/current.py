@@ -1,10 +1,11 @@
-"""Which of an app's records is current."""
+"""Which of an app's records is current, and which entries are of a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from liftlock.model import Deployment, Recorded
+from liftlock.model import Deployment, Intent, Recorded
 
 
 def judged(newest_first: Sequence[Deployment]) -> Recorded:
@@ -13,3 +14,8 @@ def judged(newest_first: Sequence[Deployment]) -> Recorded:
         if deployment.counts:
             return Recorded(deployment, tuple(newest_first[:number]))
     return Recorded(None, tuple(newest_first))
+
+
+def is_within(entry: Intent | Deployment, since: datetime | None, until: datetime | None) -> bool:
+    """Whether it was made at `since` or later, and before `until`."""
+    return (since is None or entry.created_at >= since) and (until is None or entry.created_at < until)

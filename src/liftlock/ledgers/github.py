@@ -17,6 +17,7 @@ from functools import partial
 from uuid import uuid4
 
 from liftlock.errors import UsageError, VendorRefusal
+from liftlock.ledgers.current import is_within
 from liftlock.ledgers.github_deployments import (
     LOOKS_S,
     PER_PAGE,
@@ -37,7 +38,7 @@ from liftlock.ledgers.payload import (
     read_record,
     record_payload,
 )
-from liftlock.model import VIA, Approval, Deployment, Intent, Project, Recorded, RecordName, State
+from liftlock.model import VIA, Approval, Deployment, Intent, Project, Recorded, RecordName, State, is_by
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Entry as Copied
 from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
@@ -140,10 +141,15 @@ class GitHubLedger:
         limit: int,
         *,
         since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
         where: Callable[[Intent], bool] = anything,
     ) -> Sequence[Intent]:
         def is_wanted(entry: Entry) -> bool:
-            return self.concerns(entry, environment) and where(self.intent(entry, ()))
+            if not self.concerns(entry, environment):
+                return False
+            intent = self.intent(entry, ())
+            return is_within(intent, None, until) and is_by(intent.creator, by) and where(intent)
 
         name = "" if environment is None else self.github_name(environment)
         walk = self.deployments_api.walk(self.project.repository, name, INTENT_TASK)
@@ -162,6 +168,24 @@ class GitHubLedger:
         walk = self.deployments_api.walk(name.repository, name.environment, name.task)
         found = await walk.some(limit, since, lambda e: where(self.deployment(app, environment, e)))
         return list(await together(*[partial(self.judged, app, environment, entry) for entry in found]))
+
+    async def others(
+        self,
+        environment: str,
+        apps: Sequence[str],
+        limit: int,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
+    ) -> Sequence[Deployment]:
+        def is_wanted(record: Deployment) -> bool:
+            return not record.promotion and is_within(record, None, until) and is_by(record.creator, by)
+
+        look = partial(self.deployments, environment, limit=limit, since=since, where=is_wanted)
+        found = await together(*[partial(look, app=app) for app in apps])
+        every = [record for records in found for record in records]
+        return sorted(every, key=lambda record: record.created_at, reverse=True)[:limit]
 
     async def account(self) -> str:
         return await self.deployments_api.login()

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from liftlock.ledgers.current import judged
-from liftlock.model import Approval, Deployment, Intent, Recorded, State
+from liftlock.ledgers.current import is_within, judged
+from liftlock.model import Approval, Deployment, Intent, Recorded, State, is_by
 from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
 
 SHOWN = 20
@@ -107,11 +107,13 @@ class Memory:
         limit: int,
         *,
         since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
         where: Callable[[Intent], bool] = anything,
     ) -> Sequence[Intent]:
         found = (i for i in reversed(self._intents.values()) if environment in {None, i.environment})
-        recent = (i for i in found if since is None or i.created_at >= since)
-        return list(islice(filter(where, recent), limit))
+        wanted = (i for i in found if is_within(i, since, until) and is_by(i.creator, by))
+        return list(islice(filter(where, wanted), limit))
 
     async def deployments(
         self,
@@ -125,6 +127,20 @@ class Memory:
         found = _newest_first(self._records[environment, app])
         recent = (d for d in found if since is None or d.created_at >= since)
         return list(islice(filter(where, recent), limit))
+
+    async def others(
+        self,
+        environment: str,
+        apps: Sequence[str],
+        limit: int,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
+    ) -> Sequence[Deployment]:
+        found = [d for app in apps for d in self._records[environment, app] if not d.promotion]
+        wanted = (d for d in _newest_first(found) if is_within(d, since, until) and is_by(d.creator, by))
+        return list(islice(wanted, limit))
 
     async def account(self) -> str:
         return self._account

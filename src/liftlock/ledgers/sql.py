@@ -9,20 +9,80 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
 from typing import Any, TypeVar
 
+from anyio.lowlevel import checkpoint
+
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
-from liftlock.model import Approval, Deployment, Intent, State
+from liftlock.model import Approval, Deployment, Intent, State, is_by
 from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
 from liftlock.sql_store import Row, Store, moment_of, row_read, text_of
 
 INTENTS = """
-    SELECT * FROM $intents WHERE project = :project AND id < :before ORDER BY id DESC LIMIT :most
+    SELECT * FROM $intents $by_intents_of_project
+    WHERE project = :project AND id < :before AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+INTENTS_BY = """
+    SELECT * FROM $intents $by_intents_by_creator
+    WHERE project = :project AND creator = :creator AND id < :before AND created_at < :until
+    ORDER BY id DESC LIMIT :most
 """
 INTENTS_OF_ENVIRONMENT = """
-    SELECT * FROM $intents WHERE project = :project AND environment = :environment AND id < :before
+    SELECT * FROM $intents $by_intents_of_environment
+    WHERE project = :project AND environment = :environment AND id < :before AND created_at < :until
     ORDER BY id DESC LIMIT :most
+"""
+INTENTS_OF_ENVIRONMENT_BY = """
+    SELECT * FROM $intents $by_intents_of_environment_by_creator
+    WHERE project = :project AND environment = :environment AND creator = :creator AND id < :before
+    AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+CREATORS = """
+    WITH RECURSIVE people (creator) AS (
+        SELECT min(creator) FROM $intents $by_intents_by_creator WHERE project = :project
+        UNION ALL
+        SELECT (
+            SELECT min(creator) FROM $intents $by_intents_by_creator
+            WHERE project = :project AND creator > people.creator
+        ) FROM people WHERE creator IS NOT NULL
+    )
+    SELECT creator FROM people WHERE creator IS NOT NULL
+"""
+OTHERS = """
+    SELECT * FROM $deployments $by_others_of_environment
+    WHERE project = :project AND environment = :environment AND promotion = '' AND id < :before
+    AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+OTHERS_OF_APP = """
+    SELECT * FROM $deployments $by_others_of_app
+    WHERE project = :project AND environment = :environment AND app = :app AND promotion = ''
+    AND id < :before AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+OTHERS_OF_APP_BY = """
+    SELECT * FROM $deployments $by_others_of_app
+    WHERE project = :project AND environment = :environment AND app = :app AND creator = :creator
+    AND promotion = '' AND id < :before AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+OTHERS_BY = """
+    SELECT * FROM $deployments $by_others_by_creator
+    WHERE project = :project AND environment = :environment AND creator = :creator AND promotion = ''
+    AND id < :before AND created_at < :until ORDER BY id DESC LIMIT :most
+"""
+OTHERS_CREATORS = """
+    WITH RECURSIVE people (creator) AS (
+        SELECT min(creator) FROM $deployments $by_others_by_creator
+        WHERE project = :project AND environment = :environment AND promotion = ''
+        UNION ALL
+        SELECT (
+            SELECT min(creator) FROM $deployments $by_others_by_creator
+            WHERE project = :project AND environment = :environment AND promotion = ''
+            AND creator > people.creator
+        ) FROM people WHERE creator IS NOT NULL
+    )
+    SELECT creator FROM people WHERE creator IS NOT NULL
 """
 OPEN_INTENTS = """
     SELECT * FROM $intents $by_open_intents
@@ -42,7 +102,7 @@ CLOSE_INTENT = """
 HISTORY = """
     SELECT * FROM $deployments $by_deployments_of_app
     WHERE project = :project AND environment = :environment AND app = :app AND id < :before
-    ORDER BY id DESC LIMIT :most
+    AND created_at < :until ORDER BY id DESC LIMIT :most
 """
 RECORD = """
     INSERT INTO $deployments (project, app, environment, sha, payload, promotion, creator, created_at)
@@ -75,6 +135,9 @@ COUNT = "SELECT count(*) AS records FROM $deployments WHERE project = :project"
 
 LAST = 2**63 - 1
 """No row has a higher number."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+BREATH = 50
+"""After how many rows others get their turn: to read one takes as long as a small answer does."""
 AT_A_TIME = 100
 """How many rows are read at once where not each of them is wanted."""
 FEW, MOST_AT_ONCE = 16, 1000
@@ -135,11 +198,20 @@ class SqlLedger(ABC):
         limit: int,
         *,
         since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
         where: Callable[[Intent], bool] = anything,
     ) -> Sequence[Intent]:
         sql = INTENTS if environment is None else INTENTS_OF_ENVIRONMENT
         place = {} if environment is None else {"environment": environment}
-        return await self._some(sql, place, self.intent, limit, since, where)
+        if not by:
+            return await self._some(sql, place, self.intent, limit, since, where, until)
+        sql = INTENTS_BY if environment is None else INTENTS_OF_ENVIRONMENT_BY
+        found = [
+            await self._some(sql, place | {"creator": creator}, self.intent, limit, since, where, until)
+            for creator in await self._creators(CREATORS, {}, by)
+        ]
+        return _newest(found, limit)
 
     async def deployments(
         self,
@@ -153,6 +225,39 @@ class SqlLedger(ABC):
         place = {"environment": environment, "app": app}
         return await self._some(HISTORY, place, self.deployment, limit, since, where)
 
+    async def others(
+        self,
+        environment: str,
+        apps: Sequence[str],
+        limit: int,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        by: str = "",
+    ) -> Sequence[Deployment]:
+        known = frozenset(apps)
+        place = {"environment": environment}
+        one = {"app": apps[0]} if len(apps) == 1 else {}
+
+        async def look(sql: str, **creator: str) -> Sequence[Deployment]:
+            values = place | one | creator
+            return await self._some(
+                sql, values, self.deployment, limit, since, lambda d: d.app in known, until
+            )
+
+        if not by:
+            return await look(OTHERS_OF_APP if one else OTHERS)
+        sql, creators = (
+            OTHERS_OF_APP_BY if one else OTHERS_BY,
+            await self._creators(OTHERS_CREATORS, place, by),
+        )
+        return _newest([await look(sql, creator=creator) for creator in creators], limit)
+
+    async def _creators(self, sql: str, place: Mapping[str, str], by: str) -> list[str]:
+        """Under which names somebody's entries stand there: with each server that acted for them."""
+        rows = await self.store.rows(self.sql(sql), {"project": self.project, **place})
+        return [creator for row in rows if is_by(creator := text_of(row["creator"]), by)]
+
     async def _some(
         self,
         sql: str,
@@ -161,16 +266,20 @@ class SqlLedger(ABC):
         limit: int,
         since: datetime | None,
         where: Callable[[T], bool],
+        until: datetime | None = None,
     ) -> Sequence[T]:
         """The newest rows that are wanted, read some at a time until there are enough of them."""
         found: list[T] = []
+        before_then = self.stored((until or NEVER).astimezone(UTC))
         before, size = LAST, limit if where is anything else max(limit, AT_A_TIME)
         if since is not None:  # how far back that reaches is not known: often it is a few rows of very many
             size = min(size, FEW)
         while len(found) < limit:
-            values = self._values(**place, before=before, most=size)
+            values = self._values(**place, before=before, until=before_then, most=size)
             rows = await self.store.rows(self.sql(sql), values)
-            for row in rows:
+            for number, row in enumerate(rows, 1):
+                if number % BREATH == 0:
+                    await checkpoint()
                 one = read(row)
                 if len(found) == limit or (since is not None and one.created_at < since):
                     return found
@@ -237,6 +346,11 @@ class SqlLedger(ABC):
         """The values of a statement, with those that any of them may ask for."""
         now = self._clock.now().isoformat()
         return {"project": self.project, "account": self._account, "now": now, **values}
+
+
+def _newest(found: Sequence[Sequence[T]], limit: int) -> list[T]:
+    """The newest of several lists, each newest first."""
+    return list(islice(merge(*found, key=lambda one: int(one.id), reverse=True), limit))
 
 
 def json_of(payload: Mapping[str, Any]) -> str:

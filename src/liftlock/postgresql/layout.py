@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "liftlock"
 VERSION_TABLE = "layout"
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every layout that was ever released, oldest first: Alembic's revisions, which a test compares."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x6C696674_6C6F636B

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -204,6 +205,28 @@ class LedgerContract:
         assert found.id == newest[2].id
         later = newest[0].created_at + timedelta(seconds=1)
         assert await world.ledger.intents("staging", 5, since=later) == []
+
+    async def test_promotions_are_found_by_whose_they_are_and_when_they_began(
+        self, world: LedgerWorld
+    ) -> None:
+        made = [await world.ledger.open_intent(new_intent(key=key)) for key in ("one", "two")]
+        assert {intent.creator for intent in made} == {world.account}
+        for environment in (None, "staging"):
+            look = partial(world.another().intents, environment, 5)
+            assert {i.id for i in await look(by=world.account.upper())} == {i.id for i in made}
+            assert len(await look(by=world.account, where=lambda i: i.id == made[0].id)) == 1
+            assert await look(by="nobody-of-this-name") == []
+            assert await look(until=min(i.created_at for i in made)) == []
+            later = max(i.created_at for i in made) + timedelta(seconds=1)
+            assert len(await look(until=later)) == 2
+
+    async def test_what_promotions_recorded_is_not_among_other_tools_records(
+        self, world: LedgerWorld
+    ) -> None:
+        await lift(world.ledger, containers(), "SSO")
+        for apps in (["SSO"], APPS):
+            assert await world.another().others("staging", apps, 5) == []
+            assert await world.another().others("staging", apps, 5, by=world.account) == []
 
     async def test_what_the_look_for_the_newest_records_shows_holds_the_earlier_ones_too(
         self, world: LedgerWorld
