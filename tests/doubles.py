@@ -220,7 +220,9 @@ class FakeDatabases:
     async def databases(self, target: Target) -> Sequence[Database]:
         return (Database(f"db-{target.app}", target.app, target.environment, self.name),)
 
-    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
+    async def capture(
+        self, database: Database, not_before: datetime | None, progress: Progress, promotion: str = ""
+    ) -> Backup:
         await self.platform._do("backup", database.app)
         return Backup("b001", database.id, database.app, self.name, self.size_bytes, START, START)
 

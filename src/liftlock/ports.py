@@ -233,12 +233,16 @@ class DatabaseService(Protocol):
         """The databases that `target` uses and that a plan must back up. Changes nothing."""
         ...
 
-    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
+    async def capture(
+        self, database: Database, not_before: datetime | None, progress: Progress, promotion: str = ""
+    ) -> Backup:
         """Take a backup and wait until it is complete.
 
         A complete or running backup of it that started at or after `not_before` counts, whoever
-        asked for it. `earlier_bytes` of the result is filled in, without a further round trip.
-        Raises `BackupFailed`.
+        asked for it; without `not_before` a new one is taken in any case. Where the service's times
+        are those of whichever machine took a backup, they order nothing: there it writes down the
+        `promotion` (its intent's key) that a backup is taken for, and counts only one of the same.
+        `earlier_bytes` of the result is filled in, without a further round trip. Raises `BackupFailed`.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -278,6 +278,44 @@ def test_restore_is_refused_while_a_promotion_stands_open() -> None:
     in_staging(story)
 
 
+@dataclass
+class SlowClock(SandboxClock):
+    """Fifteen minutes behind."""
+
+    def now(self) -> datetime:
+        return super().now() - timedelta(minutes=15)
+
+
+@pytest.mark.promise("P2")
+def test_restore_backs_up_what_stands_although_one_of_a_moment_ago_seems_new() -> None:
+    """As a rollback's own one is, from before its release, on a machine whose clock is behind."""
+
+    async def story(here: Environment) -> None:
+        here.adapters = replace(here.adapters, clock=SlowClock(here.world))
+        here.write("before")
+        await here.capture()
+        await anyio.sleep(60.0)
+        await here.capture()
+        here.write("what stands")
+        (restored,) = await here.restore("b001")
+        assert restored.fresh.id == "b003"
+        assert here.content() == "before"
+        await here.restore("b003")
+        assert here.content() == "what stands"
+
+    in_staging(story)
+
+
+@pytest.mark.promise("P2")
+def test_capture_by_hand_takes_a_new_one_whatever_the_clock_says() -> None:
+    async def story(here: Environment) -> None:
+        here.adapters = replace(here.adapters, clock=SlowClock(here.world))
+        taken = [await here.capture() for _ in range(2)]
+        assert [one.id for one in taken] == ["b001", "b002"]
+
+    in_staging(story)
+
+
 def test_restore_that_was_asked_to_stop_begins_nothing() -> None:
     async def story(here: Environment) -> None:
         await here.capture()
@@ -444,8 +482,10 @@ def test_sizes_before_come_with_a_capture_and_cost_no_request() -> None:
 class Collapsed(FakeDatabases):
     """Backups that are a fifth of what they used to be."""
 
-    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
-        taken = await super().capture(database, not_before, progress)
+    async def capture(
+        self, database: Database, not_before: datetime | None, progress: Progress, promotion: str = ""
+    ) -> Backup:
+        taken = await super().capture(database, not_before, progress, promotion)
         return replace(taken, earlier_bytes=(5000, 5200, 4800))
 
 

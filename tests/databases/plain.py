@@ -14,6 +14,7 @@ from liftlock.credentials import Credentials
 from liftlock.databases.postgres import PlainPostgres
 from liftlock.model import App
 from liftlock.plugins import Context
+from liftlock.ports import Clock
 from liftlock.postgresql.address import Address
 from tests.doubles import app_of, project_of
 from tests.platforms.world import context_of
@@ -42,11 +43,12 @@ def plain_app(name: str, folder: Path, variable: str = "DATABASE_URL") -> App:
     return replace(app, targets=targets, databases="postgres")
 
 
-def context(app: App, variables: Mapping[str, str]) -> Context:
+def context(app: App, variables: Mapping[str, str], clock: Clock | None = None) -> Context:
     environ = {**os.environ, **variables}
-    more: dict[str, Any] = {"environ": environ, "secret": Credentials(environ).secret, "clock": RealTime()}
+    secret = Credentials(environ).secret
+    more: dict[str, Any] = {"environ": environ, "secret": secret, "clock": clock or RealTime()}
     return context_of(project_of(app), lambda _: None, **more)  # type: ignore[arg-type,return-value]
 
 
-def service(app: App, address: Address, **variables: str) -> PlainPostgres:
-    return PlainPostgres(context(app, {"DATABASE_URL": url_of(address), **variables}))
+def service(app: App, address: Address, *, clock: Clock | None = None, **variables: str) -> PlainPostgres:
+    return PlainPostgres(context(app, {"DATABASE_URL": url_of(address), **variables}, clock))

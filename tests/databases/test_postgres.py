@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -31,9 +31,11 @@ NOW = datetime.now(UTC)
 def silent(_: str) -> None: ...
 
 
-async def taken(postgres: PlainPostgres, not_before: datetime | None = None) -> tuple[Database, Backup]:
+async def taken(postgres: PlainPostgres, promotion: str = "") -> tuple[Database, Backup]:
+    """A backup as a promotion takes it that begins now; without one, as somebody does by hand."""
     (database,) = await postgres.databases(postgres._context.project.apps["SHOP"].targets["staging"])
-    backup = await postgres.capture(database, not_before or datetime.now(UTC), silent)
+    not_before = datetime.now(UTC) if promotion else None
+    backup = await postgres.capture(database, not_before, silent, promotion)
     return database, backup
 
 
@@ -68,14 +70,51 @@ async def test_backup_is_there_with_its_size_its_times_and_its_checksum(
     assert await postgres.backups(target) == [backup]
 
 
-async def test_backup_that_began_late_enough_is_not_taken_twice(postgres: PlainPostgres) -> None:
-    since = datetime.now(UTC)
-    _, first = await taken(postgres, since)
-    _, again = await taken(postgres, since)
-    _, later = await taken(postgres)
+async def test_backup_is_not_taken_twice_for_one_promotion(postgres: PlainPostgres) -> None:
+    _, first = await taken(postgres, "one")
+    _, again = await taken(postgres, "one")
+    _, by_hand = await taken(postgres)
     assert again == first
-    assert later.id != first.id
-    assert later.earlier_bytes == (first.size_bytes,)
+    assert by_hand.id != first.id
+    assert by_hand.earlier_bytes == (first.size_bytes,)
+
+
+@dataclass
+class WrongClock:
+    """A machine's clock that is ahead or behind."""
+
+    off: timedelta
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.off
+
+    def boottime(self) -> float:
+        return 0.0
+
+
+@pytest.mark.promise("P2")
+@pytest.mark.parametrize("off", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+async def test_backup_for_another_promotion_never_counts_whatever_the_clocks_say(
+    postgres: PlainPostgres, folder: Path, database: Address, off: timedelta
+) -> None:
+    """The one of a machine whose clock is ahead seems to be from after every promotion's begin."""
+    theirs = service(plain_app("SHOP", folder), database, clock=WrongClock(off))
+    _, earlier = await taken(theirs, "the one before")
+    _, own = await taken(postgres, "ours")
+    assert own.id != earlier.id
+    assert own.earlier_bytes == (earlier.size_bytes,)
+
+
+@pytest.mark.promise("P5")
+@pytest.mark.parametrize("off", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+async def test_the_promotions_own_backup_counts_whatever_the_clocks_say(
+    postgres: PlainPostgres, folder: Path, database: Address, off: timedelta
+) -> None:
+    """A resume on a machine whose clock is right, of a promotion that began where it was wrong, or the reverse."""
+    theirs = service(plain_app("SHOP", folder), database, clock=WrongClock(off))
+    _, first = await taken(theirs, "one")
+    _, again = await taken(postgres, "one")
+    assert again == first
 
 
 async def test_backups_of_the_same_second_have_names_of_their_own(postgres: PlainPostgres) -> None:
@@ -147,7 +186,7 @@ async def test_restore_that_fails_changes_nothing(
 async def test_what_is_not_whole_counts_as_nothing(
     postgres: PlainPostgres, folder: Path, change: str
 ) -> None:
-    await taken(postgres)
+    await taken(postgres, "one")
     dump, about = files(folder)
     if change == "shorter":
         dump.write_bytes(dump.read_bytes()[:-1])
@@ -157,7 +196,7 @@ async def test_what_is_not_whole_counts_as_nothing(
         about.write_text("<html>")
     target = postgres._context.project.apps["SHOP"].targets["staging"]
     assert await postgres.backups(target) == []
-    assert (await taken(postgres, NOW - timedelta(days=1)))[1].earlier_bytes == ()
+    assert (await taken(postgres, "one"))[1].earlier_bytes == ()
 
 
 async def test_failed_dump_leaves_nothing(folder: Path, database: Address) -> None:

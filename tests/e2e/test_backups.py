@@ -34,6 +34,8 @@ def test_rollback_takes_the_databases_back_after_the_code(cloud: Cloud) -> None:
     (restore,) = cloud.requests("POST", "/restores$")
     switches = cloud.requests("PATCH", f"^/apps/{heroku('ODB', 'staging')}/formation")
     assert max(entry["n"] for entry in switches) < restore["n"], "the code goes back first"
+    taken = [entry for entry in cloud.requests("POST", "/git/refs$") if entry["status"] == 201]
+    assert len(taken) == 1, "one lease over both: nobody comes between"
 
 
 def test_rollback_whose_backup_is_gone_changes_nothing(cloud: Cloud) -> None:

@@ -12,18 +12,16 @@ import trio
 
 from liftlock.commands import resume
 from liftlock.commands.approve import approve_plan
-from liftlock.commands.backups import Kept
 from liftlock.commands.deploy import plan_deploy
 from liftlock.commands.lease import break_lease
 from liftlock.commands.promote import Conditions, plan_promotion, refuse_unless_runnable
 from liftlock.commands.publish import Checkout
-from liftlock.commands.restore import backups_before, restore_databases
+from liftlock.commands.restore import roll_back_and_restore
 from liftlock.commands.rollback import plan_rollback
 from liftlock.commands.run import Terms, held, run_under_lease
 from liftlock.engine.events import Event
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.outcome import Result
-from liftlock.errors import LiftlockError, NeedsPerson
 from liftlock.planning.gates import GATES
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
@@ -122,15 +120,6 @@ class Doing:
         if errand.verb == "break":
             await break_lease(self.world.project, self.adapters, errand.environment, "it seems to hang")
             return 0, "broken", False
-        chosen: list[Kept] = []
-
-        async def make() -> Plan:
-            plan = await self._plan(errand)
-            if errand.verb == "restore":
-                chosen[:] = (
-                    await backups_before(self.world.project, self.adapters, plan) if plan.changes else []
-                )
-            return plan
 
         def show(plan: Plan) -> None:
             errand.shown = plan
@@ -142,19 +131,24 @@ class Doing:
         terms = Terms(
             errand.verb, errand.wait_s, errand.undo_on_failure, overrides | {"drift": "--accept-drift"}
         )
-        _, result = await run_under_lease(
-            self.world.project,
-            self.adapters,
-            errand.environment,
-            make,
-            terms,
-            show=show,
-            agree=agree if errand.asks else None,
-            emit=self.emit,
-            stop=self.stop,
-        )
-        if result.exit_code == 0 and chosen:
-            await self._restore(errand, chosen)
+        given: dict[str, Any] = {
+            "agree": agree if errand.asks else None,
+            "emit": self.emit,
+            "stop": self.stop,
+        }
+        where = self.world.project, self.adapters, errand.environment
+        if errand.verb == "restore":
+            _, result, _ = await roll_back_and_restore(
+                *where,
+                lambda: self._plan(errand),
+                terms,
+                show=lambda plan, chosen: show(plan),
+                ended=lambda plan, result: None,
+                tell=lambda app, text: self.hear("what is told", f"{app} {text}"),
+                **given,
+            )
+        else:
+            _, result = await run_under_lease(*where, lambda: self._plan(errand), terms, show=show, **given)
         return result.exit_code, self._told(result), False
 
     def _overrides(self, errand: Errand) -> dict[str, str]:
@@ -194,24 +188,6 @@ class Doing:
         ended = [w.id for w in self.books.intents(errand.environment) if w.state == "success"]
         dice = random.Random(errand.dice.random())
         return dice.choice([*ended, *ended, f"{dice.choice([30, 300, 3000])}s"])
-
-    async def _restore(self, errand: Errand, chosen: list[Kept]) -> None:
-        try:
-            await restore_databases(
-                self.world.project,
-                self.adapters,
-                errand.environment,
-                chosen,
-                errand.wait_s,
-                emit=self.emit,
-                stop=self.stop,
-                tell=lambda app, text: self.hear("what is told", f"{app} {text}"),
-            )
-        except LiftlockError as error:
-            raise NeedsPerson(
-                f"The code of {errand.environment} is back, and not every database is: {error.message}",
-                hint=error.hint,
-            ) from error
 
     async def _approve(self, errand: Errand) -> tuple[int, str, bool]:
         assert errand.shown is not None

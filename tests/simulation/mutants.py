@@ -194,7 +194,7 @@ def own_approvals_count() -> Any:
 def restored_over_what_stands() -> Any:
     """P2: a database is restored, and what stood is not backed up before."""
 
-    async def capture(self: HerokuPostgres, database: Any, not_before: Any, progress: Any) -> Any:
+    async def capture(self: HerokuPostgres, database: Any, *given: Any) -> Any:
         return (await self.backups(self._context.project.apps[database.app].targets[database.environment]))[0]
 
     original = restore._restore

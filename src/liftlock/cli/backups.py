@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from liftlock.commands.restore import Restored
     from liftlock.commands.run import Terms
     from liftlock.engine.execute import StopRequest
+    from liftlock.engine.outcome import Result
     from liftlock.model import Project
     from liftlock.planning.plan import Plan
     from liftlock.ports import Adapters
@@ -285,23 +286,15 @@ async def rollback_with_databases(
     """`rollback --restore-database`: the code goes back first, then the databases from before."""
     from liftlock.cli import plan_view, progress, result_view
     from liftlock.cli.runner import reported
-    from liftlock.commands.restore import backups_before
-    from liftlock.commands.run import run_under_lease
-    from liftlock.errors import NeedsPerson
+    from liftlock.commands.restore import backups_before, roll_back_and_restore
     from liftlock.wiring import endpoint_notes
 
     project, output = common.project(), common.output(events=events)
-    chosen: list[Kept] = []
 
     async def work(stop: StopRequest) -> int:
         async with opened(project, output) as adapters:
 
-            async def planned() -> Plan:
-                made: Plan = await make(project, adapters)
-                chosen[:] = await backups_before(project, adapters, made) if made.changes else []
-                return made
-
-            def show(made: Plan) -> None:
+            def show(made: Plan, chosen: Sequence[Kept]) -> None:
                 report.shows(project, made)
                 plan_view.show_plan(output, project, made, endpoint_notes(project))
                 for kept in chosen:
@@ -313,30 +306,23 @@ async def rollback_with_databases(
                 await _confirmed(environment, confirm)
 
             if dry_run:
-                made = await planned()
-                show(made)
+                made = await make(project, adapters)
+                show(made, await backups_before(project, adapters, made) if made.changes else ())
                 report.planned(made)
                 return 1 if made.blocked else 0
+
+            def ended(made: Plan, result: Result) -> None:
+                report.ended(result, made)
+                if made.changes:
+                    result_view.show_result(output, made, result)
+
             with progress.view(output, adapters.clock) as tell:
-                made, result = await run_under_lease(
-                    project, adapters, environment, planned, terms,
-                    show=show, agree=agree, emit=report.hears(tell), stop=stop,
+                made, result, restored = await roll_back_and_restore(
+                    project, adapters, environment, lambda: make(project, adapters), terms,
+                    show=show, agree=agree, ended=ended, emit=report.hears(tell), stop=stop,
+                    tell=_steps_of(output),
                 )  # fmt: skip
-            report.ended(result, made)
-            if made.changes:
-                result_view.show_result(output, made, result)
-            restored: Sequence[Restored] = ()
-            if result.exit_code == 0 and chosen:
-                try:
-                    restored = await _restore(
-                        project, adapters, environment, chosen, terms.wait_s, output, stop
-                    )
-                except LiftlockError as error:
-                    how = f"liftlock backups restore {environment} {chosen[0].used.apps[0]} {chosen[0].backup.id}"
-                    raise NeedsPerson(
-                        f"The code of {environment} is back, and not every database is: {error.message}",
-                        hint=f"{error.hint} To restore it: {how}".strip(),
-                    ) from error
+            _show_restored(output, restored)
         if common.json:
             output.document(
                 result_document(made, result) | {"restored": [restored_document(one) for one in restored]}
@@ -358,10 +344,19 @@ async def _restore(
     output: Output,
     stop: StopRequest,
 ) -> Sequence[Restored]:
-    from liftlock import wording
     from liftlock.cli import progress
     from liftlock.commands.restore import restore_databases
 
+    with progress.view(output, adapters.clock) as emit:
+        restored = await restore_databases(
+            project, adapters, environment, chosen, wait_s, emit=emit, stop=stop, tell=_steps_of(output)
+        )
+    _show_restored(output, restored)
+    return restored
+
+
+def _steps_of(output: Output) -> Callable[[str, str], None]:
+    """Tells what is done to each app's database."""
     said: dict[str, str] = {}
 
     def tell(app: str, text: str) -> None:
@@ -372,10 +367,12 @@ async def _restore(
             output.aside(f"  {app:<12} {text}")
         said[app] = text
 
-    with progress.view(output, adapters.clock) as emit:
-        restored = await restore_databases(
-            project, adapters, environment, chosen, wait_s, emit=emit, stop=stop, tell=tell
-        )
+    return tell
+
+
+def _show_restored(output: Output, restored: Sequence[Restored]) -> None:
+    from liftlock import wording
+
     for one in restored:
         size = wording.size(one.fresh.size_bytes)
         output.line(
@@ -383,7 +380,6 @@ async def _restore(
             f"{one.fresh.id} ({size}).",
             style="green",
         )
-    return restored
 
 
 async def _confirmed(environment: str, given: str) -> None:

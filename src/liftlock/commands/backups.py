@@ -149,12 +149,11 @@ async def capture_backups(
 ) -> list[Captured]:
     """Back up these apps' databases, all at once. One that fails does not stop the others."""
     used = {one.database.id: one for one in await databases_of(project, adapters, environment, apps)}
-    now = adapters.clock.now()
 
     async def capture(name: str) -> Captured:
         one = used[name]
         try:
-            backup = await one.service.capture(one.database, now, lambda text: tell(one.apps[0], text))
+            backup = await one.service.capture(one.database, None, lambda text: tell(one.apps[0], text))
         except LiftlockError as error:
             return Captured(one, error=error)
         return Captured(one, backup, collapse(backup))

@@ -6,23 +6,23 @@ restore, and maintenance off again whatever happened.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
 import anyio
 
 from liftlock.commands.backups import Kept, Tell, Used, databases_of, list_backups, told_gone
 from liftlock.commands.observe import refuse_open_intents
-from liftlock.commands.run import Terms, held, unless_stopped
+from liftlock.commands.run import Terms, held, run_under_lease, unless_stopped
 from liftlock.engine.events import Emit
 from liftlock.engine.execute import StopRequest
 from liftlock.engine.guard import Guard
+from liftlock.engine.outcome import Result
 from liftlock.errors import LiftlockError, NeedsPerson, UsageError
 from liftlock.model import Backup, Intent, Project
 from liftlock.planning.plan import Plan
-from liftlock.ports import Adapters, Maintenance
+from liftlock.ports import Adapters, Lease, Maintenance
 from liftlock.tasks import all_at_once, each
 
 HISTORY = 100
@@ -48,33 +48,103 @@ async def restore_databases(
     stop: StopRequest,
     tell: Tell,
 ) -> list[Restored]:
-    """Restore databases of one environment, one after the other, while nobody else may change anything.
+    """Restore databases of one environment while nobody else may change anything: `restore_under`, and
+    the lease is taken for it."""
+    ids = " and ".join(kept.backup.id for kept in chosen)
+    terms = Terms(f"restore of {ids}", wait_s)
+    async with held(adapters.leases, environment, terms, emit) as lease:
+        async with unless_stopped(stop, environment):
+            granted = await lease()
+        return await restore_under(project, adapters, environment, chosen, granted, stop=stop, tell=tell)
+
+
+async def restore_under(
+    project: Project,
+    adapters: Adapters,
+    environment: str,
+    chosen: Sequence[Kept],
+    lease: Lease,
+    *,
+    stop: StopRequest,
+    tell: Tell,
+) -> list[Restored]:
+    """Restore databases of one environment, one after the other, under a lease that we hold.
 
     A request to stop is heeded until the first restore begins. Raises `NeedsPerson` when the state
     of a database, or of its maintenance mode, is not known at the end.
     """
-    everybody = {
-        used.database.id: used for used in await databases_of(project, adapters, environment, all_apps=True)
-    }
-    ids = " and ".join(kept.backup.id for kept in chosen)
-    terms = Terms(f"restore of {ids}", wait_s)
+    async with unless_stopped(stop, environment):
+        found = await databases_of(project, adapters, environment, all_apps=True)
+        intents = await adapters.ledger.read(environment, list(project.apps)).open_intents()
+        refuse_open_intents(environment, intents)
+    everybody = {used.database.id: used for used in found}
+    guard = Guard(lease, StopRequest())  # a restore that has begun is not broken off
     restored: list[Restored] = []
-    async with held(adapters.leases, environment, terms, emit) as lease:
-        async with unless_stopped(stop, environment):
-            granted = await lease()
-            intents = await adapters.ledger.read(environment, list(project.apps)).open_intents()
-            refuse_open_intents(environment, intents)
-        guard = Guard(granted, StopRequest())  # a restore that has begun is not broken off
-        async with all_at_once() as tasks:
-            tasks.start_soon(guard.keep)
-            # By the clock of whoever keeps the leases: with ours behind, a backup from before would count.
-            since = granted.holding.since + timedelta(seconds=1)
-            for kept in chosen:
-                used = everybody.get(kept.used.database.id, kept.used)
-                one = Kept(replace(kept.used, apps=used.apps), kept.backup)
-                restored.append(await _restore(project, adapters, guard, one, since, stop, tell))
-            tasks.cancel_scope.cancel()
+    async with all_at_once() as tasks:
+        tasks.start_soon(guard.keep)
+        for kept in chosen:
+            used = everybody.get(kept.used.database.id, kept.used)
+            one = Kept(replace(kept.used, apps=used.apps), kept.backup)
+            restored.append(await _restore(project, adapters, guard, one, stop, tell))
+        tasks.cancel_scope.cancel()
     return restored
+
+
+async def roll_back_and_restore(
+    project: Project,
+    adapters: Adapters,
+    environment: str,
+    make: Callable[[], Awaitable[Plan]],
+    terms: Terms,
+    *,
+    show: Callable[[Plan, Sequence[Kept]], None],
+    agree: Callable[[Plan], Awaitable[None]] | None,
+    ended: Callable[[Plan, Result], None],
+    emit: Emit,
+    stop: StopRequest,
+    tell: Tell,
+) -> tuple[Plan, Result, list[Restored]]:
+    """Take the code back, and then the databases of before, under one lease: nobody comes between.
+
+    `ended` hears how the code's way back went, before any database is touched. Raises `NeedsPerson`
+    when the code is back and a database is not.
+    """
+    chosen: list[Kept] = []
+    restored: list[Restored] = []
+
+    async def planned() -> Plan:
+        plan = await make()
+        chosen[:] = await backups_before(project, adapters, plan) if plan.changes else []
+        return plan
+
+    async def restore(plan: Plan, result: Result, lease: Lease) -> None:
+        ended(plan, result)
+        try:
+            restored[:] = await restore_under(
+                project, adapters, environment, chosen, lease, stop=stop, tell=tell
+            )
+        except LiftlockError as error:
+            how = f"liftlock backups restore {environment} {chosen[0].used.apps[0]} {chosen[0].backup.id}"
+            raise NeedsPerson(
+                f"The code of {environment} is back, and not every database is: {error.message}",
+                hint=f"{error.hint} To restore it: {how}".strip(),
+            ) from error
+
+    plan, result = await run_under_lease(
+        project,
+        adapters,
+        environment,
+        planned,
+        terms,
+        show=lambda plan: show(plan, chosen),
+        agree=agree,
+        emit=emit,
+        stop=stop,
+        then=restore,
+    )
+    if result.exit_code != 0 or not plan.changes:
+        ended(plan, result)
+    return plan, result, restored
 
 
 async def _restore(
@@ -82,7 +152,6 @@ async def _restore(
     adapters: Adapters,
     guard: Guard,
     kept: Kept,
-    since: datetime,
     stop: StopRequest,
     tell: Tell,
 ) -> Restored:
@@ -92,7 +161,8 @@ async def _restore(
     async with _maintained(project, adapters, used, tell):
         async with unless_stopped(stop, environment):
             tell(name, "what stands is backed up")
-            fresh = await used.service.capture(used.database, since, lambda text: tell(name, text))
+            # A new one in any case: what was backed up before may be of before a release.
+            fresh = await used.service.capture(used.database, None, lambda text: tell(name, text))
         await guard.write({"restore": kept.backup.id, "backups": [_written(fresh), _written(kept.backup)]})
         tell(name, f"{kept.backup.id} is restored; what stood is {fresh.id}")
         try:

@@ -28,6 +28,9 @@ QUIET_S = 6.0
 """How long nothing is begun after a holder that did not give its lease back: what it had begun may
 arrive yet, a holder that lives looks at its lease every `guard.SEEN_S`, and GitHub may list a record late."""
 
+Then = Callable[[Plan, Result, Lease], Awaitable[None]]
+"""What follows a run that succeeded, while its lease still keeps everybody else out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -54,8 +57,11 @@ async def run_under_lease(
     agree: Callable[[Plan], Awaitable[None]] | None,
     emit: Emit,
     stop: StopRequest,
+    then: Then | None = None,
 ) -> tuple[Plan, Result]:
     """Make the plan, show it, have it agreed to, and run it while nobody else may change anything.
+
+    What is to be done `then`, under the same lease, is done once a plan with changes has succeeded.
 
     With `agree`, the plan is made once more under the lease; one that changed since it was shown
     is shown and asked about again. Without (`--yes`), it is made while the lease is being taken:
@@ -83,7 +89,7 @@ async def run_under_lease(
                 refuse_unless_runnable(plan)  # a window may have closed while the lease was waited for
                 if has_changed:
                     await agree(plan)
-            return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
+            return plan, await _run(project, adapters, plan, granted, terms, emit, stop, then)
     async with held(adapters.leases, environment, terms, emit) as lease:
         async with unless_stopped(stop, environment):
             if terms.wait_s:
@@ -93,7 +99,7 @@ async def run_under_lease(
             refuse_unless_runnable(plan)
             if agree is not None and plan.changes:
                 await agree(plan)
-        return plan, await _run(project, adapters, plan, granted, terms, emit, stop)
+        return plan, await _run(project, adapters, plan, granted, terms, emit, stop, then)
 
 
 async def _under(
@@ -127,10 +133,11 @@ async def _run(
     terms: Terms,
     emit: Emit,
     stop: StopRequest,
+    then: Then | None,
 ) -> Result:
     if not plan.changes:
         return Result(Ending.SUCCEEDED, {}, 0.0)
-    return await Run(
+    result = await Run(
         project,
         plan,
         adapters,
@@ -140,7 +147,11 @@ async def _run(
         stop=stop,
         undo_on_failure=terms.undo_on_failure,
         overrides=terms.overrides,
+        keeps_lease=then is not None,
     ).run()
+    if then is not None and result.exit_code == 0:
+        await then(plan, result, lease)
+    return result
 
 
 @asynccontextmanager

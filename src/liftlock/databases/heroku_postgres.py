@@ -105,10 +105,15 @@ class HerokuPostgres:
             self._seen[database.id] = asked, await self._listed(database)
         return list(found.values())
 
-    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
-        """See `ports.DatabaseService`. A look at the list, one capture, and looks at it until it ends."""
+    async def capture(
+        self, database: Database, not_before: datetime | None, progress: Progress, promotion: str = ""
+    ) -> Backup:
+        """See `ports.DatabaseService`. A look at the list, one capture, and looks at it until it ends.
+
+        Heroku's times are one clock's, and nothing can be written to a backup: they decide.
+        """
         listed = await self._transfers(database, seen=self._fresh(database))
-        transfer = _adopted(listed, not_before)
+        transfer = _adopted(listed, not_before) if not_before else None
         if transfer is None:
             transfer = await self._begin(database, {each.uuid for each in listed}, progress)
         ended = await self._ended(database, transfer, progress)

@@ -94,16 +94,23 @@ class PlainPostgres:
         database = self._address(target).identity
         return [Database(database, target.app, target.environment, self.name)]
 
-    async def capture(self, database: Database, not_before: datetime, progress: Progress) -> Backup:
-        """See `ports.DatabaseService`. A backup that another process is taking is not waited for."""
+    async def capture(
+        self, database: Database, not_before: datetime | None, progress: Progress, promotion: str = ""
+    ) -> Backup:
+        """See `ports.DatabaseService`. A backup that another process is taking is not waited for.
+
+        Its times are those of the machine that took it, so what it was taken for decides, and no clock:
+        a promotion's own backups are all from before its first switch.
+        """
         target, folder = self._target(database), self._folder(database)
         earlier = await anyio.to_thread.run_sync(_read_all, folder, database)
-        for backup in earlier:
-            if backup.started_at >= not_before:
-                return _with_earlier(backup, earlier)
+        if promotion and not_before:
+            own = await anyio.to_thread.run_sync(_read_all, folder, database, promotion)
+            if own:
+                return _with_earlier(own[0], earlier)
         try:
             await anyio.to_thread.run_sync(_prepare, folder)
-            backup = await self._dump(database, self._address(target), folder, progress)
+            backup = await self._dump(database, self._address(target), folder, progress, promotion)
         except ProgramFailed as error:
             raise as_backup_failure(error, f"{_where(database)} was not backed up") from error
         except OSError as error:
@@ -159,7 +166,9 @@ class PlainPostgres:
         """The value of the app's `backup.url`."""
         return self._context.secret(self._target(database).backup["url"])
 
-    async def _dump(self, database: Database, address: Address, folder: Path, progress: Progress) -> Backup:
+    async def _dump(
+        self, database: Database, address: Address, folder: Path, progress: Progress, promotion: str
+    ) -> Backup:
         started = self._context.clock.now()
         partial = folder / f".{secrets.token_hex(8)}.part"
         try:
@@ -172,6 +181,7 @@ class PlainPostgres:
                 "liftlock": 1,
                 "app": database.app,
                 "environment": database.environment,
+                "promotion": promotion,
                 "size_bytes": size,
                 "sha256": digest,
                 "tables": len(_TABLE.findall(listed)),
@@ -284,11 +294,13 @@ def _read(path: Path) -> dict[str, Any] | None:
     return about if isinstance(about, dict) and about.get("liftlock") == 1 else None
 
 
-def _read_all(folder: Path, database: Database) -> list[Backup]:
-    """The complete backups in the folder, newest first."""
+def _read_all(folder: Path, database: Database, promotion: str = "") -> list[Backup]:
+    """The complete backups in the folder, newest first; with `promotion`, those that were taken for it."""
 
     def each() -> Iterator[Backup]:
         for path in folder.glob("*.json"):
+            if promotion and (_read(path) or {}).get("promotion") != promotion:
+                continue
             found = _backup(path, database)
             if found is not None:
                 yield found
@@ -316,7 +328,7 @@ def _backup(path: Path, database: Database) -> Backup | None:
 
 
 def _with_earlier(backup: Backup, earlier: Sequence[Backup]) -> Backup:
-    sizes = [each.size_bytes for each in earlier if each.started_at < backup.started_at]
+    sizes = [each.size_bytes for each in earlier if each.id != backup.id]
     return replace(backup, earlier_bytes=tuple(sizes[:_EARLIER]))
 
 

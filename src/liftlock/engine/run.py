@@ -65,9 +65,11 @@ class Run:
         intent: Intent | None = None,
         backups: Sequence[Backup] = (),
         has_recorded: bool = False,
+        keeps_lease: bool = False,
     ) -> None:
         """`intent` and `backups` are those of an interrupted run that this one finishes; `has_recorded`
-        says that it had verified all, and begun to record."""
+        says that it had verified all, and begun to record. With `keeps_lease` the lease is not given
+        back early: something follows under it."""
         self._project = project
         self._plan = plan
         self._adapters = adapters
@@ -78,6 +80,7 @@ class Run:
         self._overrides = overrides or (intent.overrides if intent else {})
         self._resumed = intent
         self._has_recorded = has_recorded
+        self._keeps_lease = keeps_lease
         # By the clock of whoever keeps the leases, never by ours: with a clock that is behind, a backup
         # from before an earlier promotion would count. Its times are whole seconds.
         taken = lease.holding.since + timedelta(seconds=1)
@@ -203,10 +206,15 @@ class Run:
         if service is None:
             raise AssertionError(f"{database.app} is to be backed up, and nothing serves its database")
         async with self._guard.changing():
-            backup = await service.capture(database, self._backups_since, progress)
+            backup = await service.capture(database, self._backups_since, progress, self._token())
         told = judged(backup, database, is_overridden=bool(self._overrides.get(SIZE_OVERRIDE)))
         self._backups[database_id] = backup
         return told
+
+    def _token(self) -> str:
+        """What the promotion's backups are found again by, whoever finishes it: its record's key."""
+        intent = self._records.intent
+        return (intent.key or intent.id) if intent else ""
 
     async def _release(self, app: str, progress: Progress) -> str:
         promotion = self._records.intent.id if self._records.intent else ""
@@ -241,6 +249,8 @@ class Run:
 
         It does not wait for the promotion's own record to be closed, which takes as long.
         """
+        if self._keeps_lease:
+            return "kept"
         try:
             await self._guard.free()
         except LiftlockError as error:

@@ -63,12 +63,18 @@ class DatabaseContract:
         assert [one.id for one in await world.service().backups(world.target)] == [backup.id]
 
     async def test_one_that_began_late_enough_is_not_taken_twice(self, world: DatabaseWorld) -> None:
-        """As a resume asks, from another machine, with the time at which its promotion began."""
+        """As a resume asks, from another machine, with its promotion's key and the time at which that began."""
         database = await database_of(world)
         since = world.clock.now() - timedelta(seconds=1)
-        first = await world.service().capture(database, since, quiet)
-        again = await world.service().capture(database, since, quiet)
+        first = await world.service().capture(database, since, quiet, "a promotion")
+        again = await world.service().capture(database, since, quiet, "a promotion")
         assert again.id == first.id
+
+    async def test_a_new_one_is_taken_where_none_may_count(self, world: DatabaseWorld) -> None:
+        """Before a restore: what stands is backed up, whatever was backed up a moment ago."""
+        database = await database_of(world)
+        first = await world.service().capture(database, None, quiet)
+        assert (await world.service().capture(database, None, quiet)).id != first.id
 
     async def test_one_of_before_does_not_count(self, world: DatabaseWorld) -> None:
         database = await database_of(world)
