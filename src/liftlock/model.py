@@ -347,11 +347,18 @@ class Serve:
     oidc: OpenIdSignIn | None = None
     webhook_secret: str = ""
     """`env:NAME` or `keyring:NAME`; "" where webhooks are refused."""
+    keep_s: float = 90 * 86400
+    """How long what was asked for is kept once it is over, in seconds."""
     proxies: tuple[str, ...] = ()
     roles: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=lambda: EMPTY)
     """By environment and right: accounts, `team:…`, `group:…`, or `*`."""
     confirm: tuple[str, ...] = ()
     """The environments whose name must be typed before they are changed."""
+
+    @property
+    def has_sign_in(self) -> bool:
+        """Whether people sign in by name; without, whoever asks is the machine's own user."""
+        return self.github is not None or self.oidc is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ async def run(
     """
     _check_installed()
     project, output = common.project(), common.output()
-    if host not in LOOPBACK and not (project.serve.url and (project.serve.github or project.serve.oidc)):
+    if host not in LOOPBACK and not (project.serve.url and project.serve.has_sign_in):
         raise UsageError(
             f"{host} can be reached from other machines, and nobody could sign in.",
             hint="Set [serve] url and [serve.sign_in], or leave --host out: then it is for this machine alone.",
@@ -93,7 +93,7 @@ async def link(*, port: int = PORT, common: Common = DEFAULTS) -> int:
     from liftlock.web.store import address_of, open_store
 
     project, output = common.project(), common.output()
-    if project.serve.github or project.serve.oidc:
+    if project.serve.has_sign_in:
         raise UsageError(
             "People sign in to this server by name: it takes no links.",
             hint=f"Sign in at {project.serve.url}",

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from liftlock.config import values
-from liftlock.config.table import Endpoint, Filled, Secret, Table, text
+from liftlock.config.table import Duration, Endpoint, Filled, Secret, Table, text
 from liftlock.config.values import Mistake, shown
 from liftlock.model import GitHubSignIn, OpenIdSignIn, Serve
 
@@ -169,6 +169,12 @@ class ServeTable(Table):
         "Without it webhooks are refused.",
         examples=["env:LIFTLOCK_WEBHOOK_SECRET"],
     )
+    keep: Duration = Field(
+        default="90d",
+        description="How long what was asked for, and what its runs told, is kept once it is over. Records, the audit "
+        "log and what stands open are never touched.",
+        examples=["365d"],
+    )
     proxies: list[Proxy] = Field(
         default=[],
         description="The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
@@ -189,6 +195,7 @@ def serve_of(table: ServeTable, roles: Mapping[str, RolesTable], confirm: Mappin
         if oidc
         else None,
         webhook_secret=table.webhook_secret or "",
+        keep_s=values.duration_s(table.keep),
         proxies=tuple(table.proxies),
         roles={
             environment: {right: tuple(getattr(people, right)) for right in RIGHTS}

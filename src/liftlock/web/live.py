@@ -56,6 +56,11 @@ class Changes:
         self.is_closed = True
         self._wake()
 
+    async def closed(self) -> None:
+        """Wait until the server stops."""
+        while not self.is_closed:
+            await self._next.wait()
+
     async def after(self, topics: Collection[str], version: int) -> int:
         """Wait until the topics are past `version`, or the server stops; returns their version then."""
         while (now := self.version(topics)) == version and not self.is_closed:

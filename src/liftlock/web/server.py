@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import time
 import webbrowser
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
@@ -17,14 +18,12 @@ import uvicorn
 
 from liftlock.errors import UsageError
 from liftlock.model import Project
-from liftlock.ports import Adapters
 from liftlock.web.access.sign_in import new_link
 from liftlock.web.app import create_app
 from liftlock.web.live import Changes
 from liftlock.web.store import address_of
-from liftlock.web.work.process import serving
+from liftlock.web.work.process import opening, serving
 from liftlock.web.work.traces import begin_traces
-from liftlock.wiring import open_project
 
 STOP_S = 10
 """How long requests that go on may take when the server stops, in seconds."""
@@ -41,15 +40,12 @@ async def run(
 ) -> int:
     """Serve `project` until SIGINT or SIGTERM. Raises `UsageError` when the address cannot be listened on.
 
+    0 once it has stopped as it was told: for systemd and Kubernetes that is a service which ended well. A second
+    signal leaves at once what was begun, with 128 and the signal's number.
     `works_here` says whether what is asked for is done in this process too, or by workers elsewhere alone.
     """
     changes = Changes()
-    knows_people = project.serve.github is not None or project.serve.oidc is not None
-
-    def opened(account: str) -> AbstractAsyncContextManager[Adapters]:
-        # Where nobody signs in, whoever asks is this machine's user, with this machine's credentials.
-        return open_project(project, acting_for=account if knows_people else "")
-
+    opened = opening(project, os.environ)
     database = address_of(project)
     open_work = partial(serving, project, opened, database, works_here=works_here)
     app = create_app(project, opened, database=database, changes=changes, open_work=open_work)
@@ -57,7 +53,7 @@ async def run(
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
 
     async def told() -> None:
-        if knows_people:
+        if project.serve.has_sign_in:
             address = project.serve.url or url
             say(f"{project.name} is at {address}")
         else:
@@ -79,7 +75,11 @@ async def run(
 
 
 class _Server(uvicorn.Server):
-    """Tells when it answers, and ends the live streams when it stops: they would never end by themselves."""
+    """Tells when it answers, and ends the live streams when it stops: they would never end by themselves.
+
+    A signal that it heeded has done its work: uvicorn's own raises it once more when all is over, and the
+    process would end as if it had been killed.
+    """
 
     def __init__(self, config: uvicorn.Config, changes: Changes, told: Callable[[], Awaitable[None]]) -> None:
         super().__init__(config)
@@ -90,6 +90,16 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             await self._told()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        told = (signal.SIGINT, signal.SIGTERM)
+        before = {each: signal.signal(each, self.handle_exit) for each in told}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if (

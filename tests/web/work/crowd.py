@@ -39,18 +39,33 @@ class Company:
     """By source and app, the id of the image that runs there."""
     workers: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start_worker(self) -> None:
-        """Another worker; whether it is ready is not waited for."""
+    def start_worker(self, package: Path | None = None) -> None:
+        """Another worker, of the liftlock in a folder if need be; whether it is ready is not waited for."""
         self.workers.append(
             subprocess.Popen(
                 [sys.executable, "-m", "tests.web.work.worker", str(self.config)],
                 cwd=ROOT,
-                env={**os.environ, **self.variables},
+                env=self._environ(package),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,
             )
         )
+
+    def asks(self, package: Path, environment: str, source: str) -> str:
+        """Ask for a promotion as the liftlock in a folder does: its id."""
+        return subprocess.run(
+            [sys.executable, "-m", "tests.web.work.asking", str(self.config), environment, source],
+            cwd=ROOT,
+            env=self._environ(package),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    def _environ(self, package: Path | None) -> dict[str, str]:
+        path = {"PYTHONPATH": str(package)} if package else {}
+        return {**os.environ, **self.variables, **path}
 
     def ready(self, worker: subprocess.Popen[str]) -> None:
         assert worker.stdout is not None
@@ -89,7 +104,8 @@ def company(folder: Path, ledger: str, database: str, count: int) -> Iterator[Co
     text = (
         f'[project]\nname = "company"\nrepository = "example/company"\nledger = "{ledger}"\nsettle = "0s"\n'
     )
-    text += f'[serve]\ndatabase = "{database}"\n'
+    text += f'[serve]\ndatabase = "{database}"\nurl = "http://127.0.0.1:8420"\n'
+    text += 'sign_in.github = { client_id = "company", client_secret = "env:CLIENT_SECRET" }\n'
     text += "".join(f"[environments.{source}]\n" for source in SOURCES)
     text += "".join(f'[environments.{name}]\nfrom = ["one", "two"]\n' for name in names)
     for app in APPS:

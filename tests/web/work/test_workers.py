@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
 from liftlock.errors import LiftlockError
+from liftlock.model import Kind, State
+from liftlock.ports import NewIntent
 from liftlock.postgresql.address import Address
+from liftlock.web.access.audit import Audit
+from liftlock.web.store import address_of, open_store
 from liftlock.web.work.durable import DurableWork
+from liftlock.web.work.kept import Kept
 from liftlock.web.work.orders import WorkState
+from liftlock.web.work.process import opening
+from liftlock.web.work.queue import open_queue
+from liftlock.web.work.retention import forget
 from liftlock.wiring import open_project
 from tests.postgresql import ledger_of, made_database
 from tests.web.work.crowd import APPS, Company, at_work, company, ended, promotion, told
@@ -110,4 +120,40 @@ async def test_what_a_killed_worker_began_is_seen_to_by_another(pair: Company) -
         assert (await ended(work, after.id)).exit_code == 0
     for app in APPS:
         assert pair.running(app, "e1") == {"web": pair.images["two", app]}
+    pair.stop()
+
+
+async def test_what_is_over_for_long_is_forgotten_and_what_stands_open_is_not(pair: Company) -> None:
+    """Records and the audit log stay as they are, and so does what waits or runs."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    opened = opening(pair.project, pair.variables)
+    async with open_store(address_of(pair.project)) as store, at_work(pair) as work:
+        await Audit(store).write(None, "test")
+        pair.start_worker()
+        done = await ended(work, (await work.submit(promotion("e1"))).id)
+        refused = await ended(work, (await work.submit(replace(promotion("e2"), plan_digest="5" * 64))).id)
+        assert (done.exit_code, refused.exit_code) == (0, 3)
+        pair.stop()
+        waits = await work.submit(promotion("e1", "two"))
+        async with opened("") as adapters:
+            new = NewIntent(refused.id, Kind.PROMOTION, "e2", "one", "5" * 64, {}, {}, {})
+            intent = await adapters.ledger.open_intent(new)
+            records = await adapters.ledger.deployments("e1", "A", 10)
+        async with open_queue(store) as client:
+            assert await forget(pair.project, opened, client, Kept(store), done.created_at) == 0
+            assert await forget(pair.project, opened, client, Kept(store), later) == 1
+            assert [item.id for item in await work.items()] == [waits.id, refused.id]
+            assert await work.item(done.id) is None
+            assert [event async for event in work.events(done.id)] == []
+            async with opened("") as adapters:
+                assert await adapters.ledger.deployments("e1", "A", 10) == records
+                assert await adapters.ledger.intents("e1", 10)
+                await adapters.ledger.close_intent(intent, State.FAILURE, "given up")
+            assert await forget(pair.project, opened, client, Kept(store), later) == 1
+        assert [line.action for line in await Audit(store).read(limit=5)] == ["test"]
+        pair.config.write_text(pair.config.read_text().replace("[serve]\n", '[serve]\nkeep = "1s"\n'))
+        pair.start_worker()
+        await ended(work, waits.id)
+        while await work.items():  # noqa: ASYNC110 - another process forgets it
+            await anyio.sleep(0.1)
     pair.stop()

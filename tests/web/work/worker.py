@@ -13,7 +13,7 @@ from liftlock.web.work.worker import Pace
 
 async def main() -> int:
     project = load(Path(sys.argv[1]), os.environ)
-    pace = Pace(beat_s=0.3, silent_s=4.0)
+    pace = Pace(beat_s=0.3, silent_s=4.0, forget_s=0.5)
     return await run(project, lambda text: print(text, flush=True), os.environ, pace=pace)
 
 

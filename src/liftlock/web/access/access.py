@@ -46,7 +46,7 @@ class Access:
     @property
     def has_sign_in(self) -> bool:
         """Whether people sign in; without it, only this machine's user can, by a one-time link."""
-        return self.project.serve.github is not None or self.project.serve.oidc is not None
+        return self.project.serve.has_sign_in
 
     def secret(self, reference: str) -> str:
         """The value of `env:NAME` or `keyring:NAME`. Raises `UsageError`."""

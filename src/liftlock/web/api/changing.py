@@ -271,7 +271,8 @@ class Events(Shape):
 async def run_events(call: Call[EventsQuery, Nothing]) -> Told | Response:
     """The events of a run, those after a number: as JSON, or as they happen with `Accept: text/event-stream`.
 
-    A stream begins after `Last-Event-ID` where that is sent, and ends with an event `end` that holds the run.
+    A stream begins after `Last-Event-ID` where that is sent, and ends with an event `end` that holds the run. One
+    that ends without it was cut off: the server stops, and whoever asks again is answered by another one.
     """
     item = await _run(call)
     request = call.request
@@ -301,17 +302,27 @@ async def run_events(call: Call[EventsQuery, Nothing]) -> Told | Response:
 
 async def _stream(call: Call[EventsQuery, Nothing], id_: str, after: int) -> AsyncIterator[bytes]:
     send, receive = anyio.create_memory_object_stream[bytes](16)
+    following = anyio.CancelScope()
 
     async def follow() -> None:
         async with send:
-            async for number, event in call.site.work.events(id_, after):
-                await send.send(f"id: {number}\nevent: step\ndata: {json.dumps(event)}\n\n".encode())
-            call.site.reading.outdate()  # who heard the end looks at what became of it
-            run = run_of(await _run(call)).model_dump_json()
-            await send.send(f"event: end\ndata: {run}\n\n".encode())
+            with following:
+                await tell()
+
+    async def tell() -> None:
+        async for number, event in call.site.work.events(id_, after):
+            await send.send(f"id: {number}\nevent: step\ndata: {json.dumps(event)}\n\n".encode())
+        call.site.reading.outdate()  # who heard the end looks at what became of it
+        run = run_of(await _run(call)).model_dump_json()
+        await send.send(f"event: end\ndata: {run}\n\n".encode())
+
+    async def cut_off() -> None:
+        await call.site.changes.closed()
+        following.cancel()
 
     async with anyio.create_task_group() as tasks, receive:
         tasks.start_soon(follow)
+        tasks.start_soon(cut_off)
         while True:
             told = b": still here\n\n"
             try:

@@ -86,6 +86,15 @@ class Kept:
         rows = await self._store.read(lambda db: db.execute(query).all())
         return {row.item: row.account for row in rows}
 
+    async def forget(self, items: Sequence[str]) -> None:
+        """Delete all that is kept of orders."""
+
+        def drop(db: Connection) -> None:
+            for table in (work_events, withdrawals, orders):
+                db.execute(delete(table).where(table.c.item.in_(items)))
+
+        await self._store.write(drop)
+
     async def beat(self, worker: str, version: str) -> None:
         """Say that a worker lives."""
 

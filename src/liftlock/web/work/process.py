@@ -18,6 +18,18 @@ from liftlock.web.work.worker import Pace, working
 from liftlock.wiring import open_project
 
 
+def opening(project: Project, environ: Mapping[str, str]) -> Open:
+    """What opens the project's adapters for a person, the same in every process of a server.
+
+    Where nobody signs in, whoever asks is the machine's user, with the machine's credentials: nobody acts for them.
+    """
+
+    def opened(account: str) -> AbstractAsyncContextManager[Adapters]:
+        return open_project(project, environ=environ, acting_for=account if project.serve.has_sign_in else "")
+
+    return opened
+
+
 @asynccontextmanager
 async def serving(
     project: Project, open_: Open, address: str, *, works_here: bool
@@ -38,13 +50,10 @@ async def run(
 
     A second signal leaves at once, as a kill would: another worker resumes what was begun.
     """
-
-    def open_(account: str) -> AbstractAsyncContextManager[Adapters]:
-        return open_project(project, environ=environ, acting_for=account)
-
+    open_, address = opening(project, environ), address_of(project, environ)
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async with working(project, open_, address_of(project, environ), pace=pace or Pace()) as worker:
+            async with working(project, open_, address, pace=pace or Pace()) as worker:
                 say(f"{worker.name} works for {project.name}")
                 async for _ in signals:
                     break

@@ -87,16 +87,22 @@ def written(order: Order) -> dict[str, Any]:
 
 
 def read_order(document: Mapping[str, Any]) -> Order:
-    """An order from what `written` made."""
-    options = Options(**document["options"])
-    return Order(
-        **{
-            **document,
-            "kind": OrderKind(document["kind"]),
-            "apps": tuple(document["apps"]),
-            "options": options,
-        }
-    )
+    """An order from what `written` made, here or in another liftlock.
+
+    An older one lacks fields that came later: they have their defaults. A newer one may say more, which is left
+    out: it is here to be shown, for what has another `VERSION` is performed by those that know it.
+    """
+    said = {
+        **document,
+        "kind": OrderKind(document["kind"]),
+        "apps": tuple(document.get("apps", ())),
+        "options": Options(**_known(Options, document.get("options", {}))),
+    }
+    return Order(**_known(Order, said))
+
+
+def _known(kind: type[Order | Options], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {each.name: document[each.name] for each in fields(kind) if each.name in document}
 
 
 def _fields(value: Order | Options) -> dict[str, Any]:

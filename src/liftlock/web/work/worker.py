@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ from liftlock.web.work import queue
 from liftlock.web.work.kept import Kept
 from liftlock.web.work.orders import Event
 from liftlock.web.work.perform import Open, Performed, Turn, perform
+from liftlock.web.work.retention import forget
 from liftlock.wording import read_moment
 
 _LOG = logging.getLogger("liftlock.work")
@@ -46,6 +48,8 @@ WITHDRAWN_S = 0.5
 """How often a run is asked whether it was taken back."""
 WAIT_S = 900.0
 """How long an order waits for a lease: that of a dead worker on another machine has run out before."""
+FORGET_S = 3600.0
+"""How often what is over for long is forgotten."""
 ORDERS = 16
 """How many environments a worker works in at once."""
 
@@ -56,6 +60,7 @@ class Pace:
 
     beat_s: float = BEAT_S
     silent_s: float = SILENT_S
+    forget_s: float = FORGET_S
 
 
 @asynccontextmanager
@@ -77,6 +82,7 @@ async def working(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_live, worker.name, kept, pace)
                 tasks.start_soon(_take_over, client, kept, pace)
+                tasks.start_soon(_forget, project, open_, client, kept, pace)
                 try:
                     yield worker
                 finally:
@@ -178,6 +184,18 @@ async def _take_over(client: DBOSClient, kept: Kept, pace: Pace) -> None:
         except Exception as error:  # noqa: BLE001 - nothing beside a run may cut it off
             _noted(error)
         await anyio.sleep(pace.beat_s)
+
+
+async def _forget(project: Project, open_: Open, client: DBOSClient, kept: Kept, pace: Pace) -> None:
+    """Forget what was over for longer than the configuration says."""
+    while True:
+        before = datetime.now(UTC) - timedelta(seconds=project.serve.keep_s)
+        try:
+            if count := await forget(project, open_, client, kept, before):
+                _LOG.info("orders that were over before %s are forgotten: %s", before.date(), count)
+        except Exception as error:  # noqa: BLE001 - nothing beside a run may cut it off
+            _noted(error)
+        await anyio.sleep(pace.forget_s)
 
 
 async def _orphans(client: DBOSClient, living: Sequence[str]) -> list[str]:
