@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from liftlock.commands.adopt.heroku_names import HerokuName, environments, in_text, of_remotes
+from liftlock.commands.adopt.levels import split
+
 _SKIPPED = {"node_modules", "target", "dist", "build", "vendor", "venv", "__pycache__"}
 _DEPTH = 3
 _LARGEST = 256 * 1024
@@ -28,6 +31,8 @@ class SiteFolder:
     folder: str
     sites: tuple[str, ...]
     projects: tuple[str, ...]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """What its .firebaserc calls a project, where that says its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,14 @@ class Checkout:
     """The SYSTEMs of the records that it writes."""
     webhook: str = ""
     """The variable with Slack's webhook."""
+    heroku_names: tuple[HerokuName, ...] = ()
+    """Heroku apps that git's remotes, workflows and scripts name, each once."""
+    environments: tuple[str, ...] = ()
+    """What jobs of workflows call their environments."""
+
+    @property
+    def name(self) -> str:
+        return self.repository.rpartition("/")[2] or self.root.name
 
 
 def read_checkout(root: Path, repository: str = "") -> Checkout:
@@ -60,6 +73,9 @@ def read_checkout(root: Path, repository: str = "") -> Checkout:
     images, builds = _compose(root, files)
     heroku, types = _heroku_yml(root)
     script, targets, systems, webhook = _script(root, files)
+    told = {path: _text(path) for path in files if _is_script(path) or _is_workflow(path)}
+    named = [one for path, text in told.items() for one in in_text(text, _relative(root, path))]
+    named = [*of_remotes(_text(root / ".git" / "config")), *named]
     return Checkout(
         root=root,
         repository=repository,
@@ -72,6 +88,12 @@ def read_checkout(root: Path, repository: str = "") -> Checkout:
         script_targets=targets,
         script_systems=systems,
         webhook=webhook,
+        heroku_names=tuple({one.name: one for one in reversed(named)}.values())[::-1],
+        environments=tuple(
+            dict.fromkeys(
+                name for path, text in told.items() if _is_workflow(path) for name in environments(text)
+            )
+        ),
     )
 
 
@@ -203,7 +225,13 @@ def _sites(root: Path, files: list[Path]) -> Iterator[SiteFolder]:
             own = [hosting.get("site")]
         account = _json(path.with_name(".firebaserc"))
         account = account if isinstance(account, dict) else {}
-        projects = _strings(account.get("projects"))
+        projects = account.get("projects")
+        aliases = {
+            project: alias
+            for alias, project in (projects.items() if isinstance(projects, dict) else ())
+            if isinstance(project, str)
+        }
+        levels = {project: alias for project, alias in aliases.items() if split(alias) is not None}
         targets = account.get("targets")
         sites = [
             site
@@ -215,27 +243,32 @@ def _sites(root: Path, files: list[Path]) -> Iterator[SiteFolder]:
         ]
         found = [name for name in (*own, *sites) if isinstance(name, str) and name]
         if hosting is not None:
-            yield SiteFolder(_relative(root, path.parent), tuple(dict.fromkeys(found)), projects)
+            yield SiteFolder(
+                _relative(root, path.parent), tuple(dict.fromkeys(found)), tuple(aliases), levels
+            )
 
 
-def _strings(value: object) -> tuple[str, ...]:
-    values = value.values() if isinstance(value, dict) else ()
-    return tuple(dict.fromkeys(one for one in values if isinstance(one, str)))
+def _is_script(path: Path) -> bool:
+    return (
+        path.suffix in {"", ".sh", ".bash", ".py", ".rb", ".js"} and _SCRIPT.fullmatch(path.stem) is not None
+    )
+
+
+def _is_workflow(path: Path) -> bool:
+    return path.parent.name == "workflows" and path.suffix in {".yml", ".yaml"}
 
 
 def _script(root: Path, files: list[Path]) -> tuple[str, tuple[str, ...], tuple[str, ...], str]:
     """The first script that names targets by a variable, those names, its systems, and the webhook's variable."""
     webhook = ""
     for path in files:
-        is_script = path.suffix in {"", ".sh", ".bash", ".py", ".rb", ".js"} and _SCRIPT.fullmatch(path.stem)
-        is_workflow = path.parent.name == "workflows" and path.suffix in {".yml", ".yaml"}
-        if not (is_script or is_workflow):
+        if not (_is_script(path) or _is_workflow(path)):
             continue
         text = _text(path)
         if found := _WEBHOOK.search(text):
             webhook = webhook or found[0]
         targets = tuple(dict.fromkeys(_VARIABLE_TARGET.findall(text)))
         systems = tuple(dict.fromkeys(_SYSTEM.findall(text)))
-        if is_script and (targets or systems):
+        if _is_script(path) and (targets or systems):
             return _relative(root, path), targets, systems, webhook
     return "", (), (), webhook

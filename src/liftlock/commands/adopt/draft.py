@@ -45,6 +45,8 @@ class DraftApp:
     from_records: bool = False
     """Whether deployment records of it exist."""
     why: Sequence[str] = ()
+    guessed: bool = False
+    """Whether nobody told where it lives."""
 
 
 @dataclass(frozen=True, slots=True)

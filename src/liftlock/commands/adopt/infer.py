@@ -1,7 +1,7 @@
 """From what was found to a draft. Pure: the same facts always make the same draft.
 
-Targets are put into *families* by their names (`shop-dev`, `shop-staging`) or by Heroku's pipelines,
-records into *systems*, and each system gets the family whose name carries its own.
+Targets come in *families*, records are put into *systems*, and each system gets the family whose name
+carries its own.
 """
 
 from __future__ import annotations
@@ -11,29 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from liftlock.accounts import HerokuApp, RecordSeen
+from liftlock.accounts import RecordSeen
 from liftlock.commands.adopt.draft import Draft, DraftApp, DraftEnvironment
+from liftlock.commands.adopt.families import Family, families_of
 from liftlock.commands.adopt.levels import LEVELS, in_order, split
 from liftlock.commands.adopt.sources import process_sources
 from liftlock.commands.adopt.survey import Found
 from liftlock.errors import UsageError
 
 DEPLOY = "deploy"
-GUESSED_LEVELS = ("development", "staging", "production")
-
-
-@dataclass(slots=True)
-class Family:
-    """Targets on one platform that are one app in several environments."""
-
-    stem: str
-    platform: str
-    names: dict[str, str] = field(default_factory=dict)
-    """By level."""
-    words: dict[str, str] = field(default_factory=dict)
-    """What its names call each level."""
-    source: str = ""
-    database: bool = False
 
 
 @dataclass(slots=True)
@@ -74,6 +60,8 @@ def infer(found: Found, name: str = "") -> Draft:
     guesses = ["Which apps are released before which: say it with `after`."] if len(apps) > 1 else []
     if any(process.guessed for app in apps for process in app.processes):
         guesses.append("Where images come from, for `build`, `push` and `deploy`; promotions need no answer.")
+    if any(app.guessed for app in apps):
+        guesses.insert(0, "On which platform the apps run, and what they are called there: no file says it.")
     return Draft(
         name=name or _name(found),
         repository=found.repository or next((one.repository for one in systems), ""),
@@ -119,51 +107,6 @@ def systems_of(records: Iterable[RecordSeen]) -> list[System]:
         if record.app:
             made.name = record.app
     return sorted(systems.values(), key=lambda one: (one.repository, one.name.lower()))
-
-
-def families_of(found: Found) -> tuple[list[Family], list[tuple[str, str]]]:
-    """The families of Heroku apps and of sites, and what is in none."""
-    families: dict[tuple[str, str], Family] = {}
-    left_out: list[tuple[str, str]] = []
-    loose: list[HerokuApp] = []
-    for app in found.apps:
-        named = split(app.name)
-        if not app.container:
-            left_out.append((app.name, "it runs no containers"))
-        elif named is None or not named.stem:
-            loose.append(app)
-        else:
-            _join(families, named.stem, named.level, app, named.word)
-    for app in loose:
-        if ("heroku", app.name) in families and "production" not in families["heroku", app.name].names:
-            _join(families, app.name, "production", app, "")  # `shop` beside `shop-staging`
-        elif app.pipeline and app.stage in LEVELS:
-            _join(families, app.pipeline, app.stage, app, "")
-        else:
-            left_out.append((app.name, "neither its name nor a pipeline says its environment"))
-    for site, source in found.sites.items():
-        named = split(site)
-        if named is None or not named.stem:
-            left_out.append((site, "its name does not say its environment"))
-            continue
-        family = families.setdefault(("firebase", named.stem), Family(named.stem, "firebase", source=source))
-        family.names.setdefault(named.level, site)
-        family.words.setdefault(named.level, named.word)
-    if not any(family.platform == "heroku" for family in families.values()):
-        for stem in found.checkout.script_targets:
-            words = {level: LEVELS[level][0] for level in GUESSED_LEVELS}
-            names = {level: f"{stem}-{word}" for level, word in words.items()}
-            families["heroku", stem] = Family(stem, "heroku", names, words, found.checkout.script)
-    return sorted(families.values(), key=lambda one: (one.platform != "heroku", one.stem)), left_out
-
-
-def _join(families: dict[tuple[str, str], Family], stem: str, level: str, app: HerokuApp, word: str) -> None:
-    source = f"Heroku's pipeline {app.pipeline}" if app.pipeline else "Heroku"
-    family = families.setdefault(("heroku", stem), Family(stem, "heroku", source=source))
-    family.names.setdefault(level, app.name)
-    if word:
-        family.words.setdefault(level, word)
-    family.database = family.database or app.database
 
 
 def matched(systems: Sequence[System], families: Sequence[Family]) -> list[tuple[System, Family]]:
@@ -261,7 +204,7 @@ def _app(
             (checkout.repository, folder.folder)
             for checkout in found.checkouts
             for folder in checkout.site_folders
-            if set(folder.sites) & set(family.names.values())
+            if {*folder.sites, *folder.projects} & set(family.names.values())
         ),
         ("", "."),
     )
@@ -285,6 +228,7 @@ def _app(
         record_environment=_record_environment(system, environments, levels) if system else "",
         from_records=system is not None,
         why=why,
+        guessed=family.guessed,
     )
 
 

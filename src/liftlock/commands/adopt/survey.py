@@ -93,6 +93,12 @@ async def survey(folder: Path, accounts: Accounts, repositories: Sequence[str] =
     }
     for project, names in by_project.items():
         found_sites |= {site: f"the Firebase project {project}" for site in names if site not in found_sites}
+    for one in (own, *others):
+        for place in one.site_folders:
+            untold = [name for name in place.projects if f"the sites of {name}" in unasked]
+            # Nobody could be asked: a project's first site is called as the project is.
+            source = f"{one.root.name}/{place.folder}/.firebaserc".replace("/./", "/")
+            found_sites |= {} if place.sites else dict.fromkeys(untold, f"its project in {source}")
 
     async def processes(app: str) -> Sequence[str]:
         return await told(f"the process types of {app}", partial(accounts.heroku_processes, app))

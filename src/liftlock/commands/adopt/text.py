@@ -57,7 +57,7 @@ def _environment(environment: DraftEnvironment) -> Iterator[str]:
 
 def _app(app: DraftApp, environments: Sequence[DraftEnvironment], services: Sequence[str]) -> Iterator[str]:
     yield f"[apps.{_key(app.name)}]"
-    yield f"{app.platform} = {_targets(app, environments)}"
+    yield f"{app.platform} = {_targets(app, environments)}{f'  # {GUESS}' if app.guessed else ''}"
     if app.repository:
         yield f"repository = {_quoted(app.repository)}"
     if app.folder != ".":
