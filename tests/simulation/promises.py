@@ -35,6 +35,8 @@ class Promises(Seen):
     _newest: Change | None = None
     _applying: dict[str, str] = field(default_factory=dict)
     """By environment, who runs the command app's programs, or how they ended."""
+    _was_live: list[tuple[str, float, Mapping[str, str]]] = field(default_factory=list)
+    """What was live of a site, where, and until when."""
 
     def __post_init__(self) -> None:
         self._records = {record.id: record for record in self.books.records()}
@@ -52,6 +54,9 @@ class Promises(Seen):
         if method == "GET":
             return None
         change = change_of(self.world, actor, method, path, body)
+        if change is not None and change.app == SITE:
+            was = change.environment, trio.current_time(), self.world.running(SITE, change.environment)
+            self._was_live.append(was)
         if late:
             self._note_late(method, path, body, change)
             return None
@@ -133,7 +138,9 @@ class Promises(Seen):
         if promotion.first_change is None:
             promotion.first_change = change.at
         self._judge_bytes(promotion, change)
-        forward = change.parts == promotion.new.get(change.app)
+        # Where Heroku names no images, an undo puts back what it cannot see to stand: the same, perhaps.
+        is_undo = actor.name in self.undoing and change.parts == promotion.before.get(change.app)
+        forward = change.parts == promotion.new.get(change.app) and not is_undo
         if forward:
             self._backups.judge_switch(promotion, change)
         if forward and not self.by_hand(environment, change.app, promotion.opened):
@@ -273,8 +280,16 @@ class Promises(Seen):
             if app == SITE and self.by_hand(places[0], SITE, promotion.began):
                 continue  # the plan was made before that, or after it
             if app == SITE and not all(r.parts for r in records):
-                # Another tool's record names no version: what was live in the source is pinned.
-                recorded.append(self.world.running(app, places[0]))
+                # Another tool's record names no version: what was live in the source is pinned, and it
+                # may have gone on since the plan was made.
+                recorded += [
+                    self.world.running(app, places[0]),
+                    *(
+                        was
+                        for place, until, was in self._was_live
+                        if place == places[0] and until >= promotion.began
+                    ),
+                ]
             if dict(parts) not in [dict(r) for r in recorded]:
                 self.break_(
                     "P6", f"{written.kind} {written.id} pins {_short(parts)} of {app}, which nobody recorded"

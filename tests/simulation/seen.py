@@ -56,6 +56,8 @@ class Seen:
     """By actor, when its command began."""
     runs: Counter[str] = field(default_factory=Counter)
     """By actor, how many commands it has begun."""
+    undoing: set[str] = field(default_factory=set)
+    """Who runs `resume --undo` now."""
     late: set[tuple[str, str]] = field(default_factory=set)
     """What was made late: deployments by environment and task, backups by database."""
     tell: Any = None

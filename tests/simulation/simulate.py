@@ -226,10 +226,14 @@ class Stage:
         try:
             async with self.opened(actor) as adapters:
                 doing = Doing(self.world, self.promises.books, adapters, self.folder, hear)
+                if errand.verb == "resume-undo":
+                    self.promises.undoing.add(actor.name)
                 code, what, undo = await doing.do(errand)
         except LiftlockError as error:
             code, what = error.exit_code, f"{type(error).__name__}: {error.message}"
             hear("an error", f"{error.message} {error.hint}")
+        finally:
+            self.promises.undoing.discard(actor.name)
         if actor.dead:
             return None
         self.story.counts[f"exit {code}"] += 1
