@@ -113,10 +113,16 @@ async def _update(cloud: Cloud, service: Document, turn: int) -> None:
 def _to_change(cloud: Cloud, service: Document) -> list[int]:
     """The slots that have no task of the service's specification, and those that are too many."""
     own = [task for task in tasks_of(cloud, service) if is_live(task)]
-    right = {task["slot"] for task in own if task["spec"] == service["spec"]["TaskTemplate"]}
+    right = _right(cloud, service)
     wanted = set(range(1, replicas(service) + 1))
     stale = {task["slot"] for task in own if task["spec"] != service["spec"]["TaskTemplate"]}
     return sorted((wanted - right) | stale | {task["slot"] for task in own if task["slot"] not in wanted})
+
+
+def _right(cloud: Cloud, service: Document) -> set[int]:
+    """The slots that have a task of the service's specification, up or on its way."""
+    wanted = service["spec"]["TaskTemplate"]
+    return {t["slot"] for t in tasks_of(cloud, service) if is_live(t) and t["spec"] == wanted}
 
 
 async def _change(
@@ -127,6 +133,12 @@ async def _change(
     earlier = [
         t for t in tasks_of(cloud, service) if t["slot"] == slot and is_live(t) and t["spec"] != wanted
     ]
+    if slot <= replicas(service) and slot in _right(cloud, service):
+        # A roll-back finds the task that its update had not yet ended, and goes on with it.
+        for task in earlier:
+            await end_task(cloud, task)
+        came_up.append(True)
+        return
     starts_first = policy.get("Order") == "start-first"
     if not starts_first or slot > replicas(service):
         for task in earlier:

@@ -65,6 +65,20 @@ class Phase:
             hint="None of its services was changed. What a migration changed in a database stays changed.",
         )
 
+    async def ended(self, job: Service) -> None:
+        """Wait until a job runs no more, however it ends: one that is cut off leaves a half of it behind."""
+
+        async def look() -> bool | None:
+            return None if await self.is_running(job) else True
+
+        if await self.is_running(job):
+            self.progress(f"{self._what} still runs: waiting for its end")
+            await wait_for(look, limit_s=LIMIT_S, timed_out=self._endless)
+
+    async def is_running(self, job: Service) -> bool:
+        """Whether any task of a job has not ended."""
+        return any(task.state not in _ENDED for task in await self.swarm.tasks_of(job.id))
+
     async def _start(self, spec: Mapping[str, Any], auth: Mapping[str, str]) -> Service:
         try:
             await self.swarm.create(spec, auth)
@@ -105,8 +119,7 @@ class Phase:
 
     async def _clear(self, stale: Service) -> None:
         """Take away a job of another promotion; one that still runs must not be overtaken."""
-        tasks = await self.swarm.tasks_of(stale.id)
-        if any(task.state not in _ENDED for task in tasks):
+        if await self.is_running(stale):
             raise ReleaseFailed(
                 f"A migration of another promotion ({stale.labels.get(PROMOTION, 'unknown')}) still runs: "
                 f"{stale.name}.",

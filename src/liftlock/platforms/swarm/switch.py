@@ -67,8 +67,7 @@ class Switcher:
         if template is not None:
             image = wanted[PHASE]
             auth = await self.auth(image.repository)
-            phase = Phase(self.swarm, self.target, self.progress)
-            job = await phase.run(template, image, mark, auth, state.jobs)
+            job = await self._phase.run(template, image, mark, auth, state.jobs)
             jobs = [job]
         missing.pop(PHASE, None)
         changes = [partial(self._give, each, wanted[t], mark, t) for t, each in changing.items()]
@@ -89,8 +88,10 @@ class Switcher:
         """Take every service back to its image of `before`: its environment, secrets and all else with it.
 
         `images` gives the image of a process type whose service no longer knows what it was.
+        A migration that still runs is waited for, and never cut off.
         """
         state = await self._look()
+        await together(*(partial(self._phase.ended, job) for job in state.jobs))
         changes: list[Callable[[], Awaitable[None]]] = []
         for process_type, service in state.services.items():
             artifact = before.get(process_type)
@@ -205,12 +206,17 @@ class Switcher:
         return await patiently(partial(look, self.swarm, self.target))
 
     async def _forget(self, jobs: Sequence[Service]) -> None:
-        """Take finished jobs away. What does not work is left for the next time."""
+        """Take finished jobs away. What does not work, and what still runs, is left for the next time."""
         for job in jobs:
             try:
-                await self.swarm.remove(job.id)
+                if not await self._phase.is_running(job):
+                    await self.swarm.remove(job.id)
             except LiftlockError:
                 return
+
+    @property
+    def _phase(self) -> Phase:
+        return Phase(self.swarm, self.target, self.progress)
 
     @property
     def _where(self) -> str:
