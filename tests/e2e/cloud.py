@@ -64,9 +64,15 @@ class Ran:
 class Cloud:
     """One test's sandbox, workspace and command line."""
 
-    def __init__(self, folder: Path, program: Path, *, modelled: bool = True) -> None:
-        """Start the sandbox in `folder`, which holds a workspace and maybe a sandbox's state."""
+    def __init__(
+        self, folder: Path, program: Path, *, modelled: bool = True, limit_s: float = LONG_S
+    ) -> None:
+        """Start the sandbox in `folder`, which holds a workspace and maybe a sandbox's state.
+
+        `limit_s`: how long a command may take.
+        """
         self.folder = folder
+        self._limit_s = limit_s
         self.program = program
         self.workspace = Workspace.at(folder)
         self.sandbox: Sandbox = start_sandbox(folder / "sandbox", modelled=modelled)
@@ -115,11 +121,11 @@ class Cloud:
     def end(self, process: subprocess.Popen[str], code: int) -> Ran:
         """Wait for a command's end, which must have that exit code."""
         try:
-            out, err = process.communicate(timeout=LONG_S)
+            out, err = process.communicate(timeout=self._limit_s)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"it did not end within {LONG_S:.0f} s:\n{out}\n{err}") from None
+            raise AssertionError(f"it did not end within {self._limit_s:.0f} s:\n{out}\n{err}") from None
         # An app's own traceback, in the last lines of its log, is indented.
         assert not re.search("^Traceback", out + err, re.MULTILINE), out + err
         assert process.returncode == code, f"exit code {process.returncode}, not {code}:\n{out}\n{err}"

@@ -1,7 +1,7 @@
-"""The reference project's shape on a real swarm: four applications, their databases' backups, three environments.
+"""The reference project on hosts of one's own: a swarm of three stacks, PostgreSQL, a registry, a web server's folders.
 
-Everything is real: the installed program, the engine, the registry, PostgreSQL, haproxy. Only the services are
-small: one static binary that answers with its version.
+Everything is real: the installed program, the engine, the registry, PostgreSQL, haproxy, and the project's
+own services, sites and migrations. Only GitHub is the sandbox's.
 """
 
 from __future__ import annotations
@@ -11,103 +11,49 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from psycopg import sql
+
+from liftlock.demo.materials import create_workspace
+from liftlock.demo.repositories import Repository
+from liftlock.demo.workspace import Workspace, prepare, publish
+from liftlock.postgresql.address import Address
+from tests.e2e.cloud import ELSEWHERE, Cloud, Ran
+from tests.postgresql import connected, ledger_of, made_role
 from tests.registry.cncf import cncf
 from tests.registry.dockerd import NoEngine, OwnEngine
-from tests.swarm.real import docker, free_port, make_image
+from tests.swarm.real import BUSYBOX, docker, free_port, in_swarm
 
-IMAGES = ("sso", "itc", "odb", "obscalc", "resource")
-SERVICES = ("sso", "itc", "odb", "odb-obscalc", "resource")
-HAPROXY = """
-global
-  maxconn 500
-defaults
-  mode http
-  timeout connect 1s
-  timeout client 10s
-  timeout server 10s
-  retries 3
-  option redispatch
-  retry-on all-retryable-errors
-resolvers swarm
-  nameserver engine 127.0.0.11:53
-  timeout resolve 200ms
-  timeout retry 200ms
-  hold valid 200ms
-  hold obsolete 0s
-  hold nx 0s
-frontend http
-  bind :8000
-  default_backend sso
-backend sso
-  server-template sso 4 sso:8080 check inter 200ms resolvers swarm init-addr none
-"""
-COMPOSE = """
-x-common: &common
-  networks: [net]
-  stop_grace_period: 2s
-  healthcheck: {test: ["CMD", "/check"], interval: 1s, timeout: 10s, retries: 4}
-  deploy:
-    endpoint_mode: dnsrr
-    update_config: {order: start-first, monitor: 500ms}
-    rollback_config: {order: start-first, monitor: 500ms}
-    restart_policy: {condition: any, delay: 500ms}
-services:
-  sso: {<<: *common, image: "REGISTRY/sso/web:latest"}
-  itc: {<<: *common, image: "REGISTRY/itc/web:latest"}
-  resource: {<<: *common, image: "REGISTRY/resource/web:latest"}
-  odb: {<<: *common, image: "REGISTRY/odb/web:latest"}
-  odb-obscalc: {<<: *common, image: "REGISTRY/odb/obscalc:latest"}
-  odb-migrate:
-    image: "REGISTRY/odb/release:latest"
-    command: [/migrate]
-    networks: [net]
-    volumes: ["DATA:/data"]
-    deploy: {mode: replicated-job, replicas: 0, endpoint_mode: dnsrr}
-networks:
-  net: {driver: overlay}
-"""
-PROXY = """
+FILES = Path(__file__).parent / "observatory"
+ENVIRONMENTS = ("dev", "staging", "production")
+SERVICES = ("sso", "itc", "odb", "odb-calibration", "odb-obscalc", "odb-migrate", "resource")
+SITES = {"Explore": "explore", "ResourceUI": "resource-ui", "AdminUI": "admin-ui"}
+WITH_DATABASE = ("sso", "odb", "resource")
+OWNER = "observatory"
+PROXY_IMAGE = "liftlock-test-proxy"
+PROXY = f"""
+version: "3.8"
 services:
   proxy:
-    image: liftlock-test-proxy
+    image: {PROXY_IMAGE}
     networks: [net]
-    ports: [{target: 8000, published: PORT, mode: host}]
-    deploy: {endpoint_mode: dnsrr}
+    ports: [{{target: 8000, published: PORT, mode: host}}]
+    deploy: {{endpoint_mode: dnsrr}}
 networks:
-  net: {external: true, name: observatory-staging_net}
+  net: {{external: true, name: observatory-staging_net}}
 """
-
-
-def project_file(engine: str, registry: str) -> str:
-    apps = {
-        "SSO": 'processes.web = { archive = "images/sso.tar", service = "sso" }\n'
-        'backup = { url = "env:DATABASE_URL", folder = "../backups/{env}" }',
-        "ITC": 'processes.web = { archive = "images/itc.tar", service = "itc" }',
-        "RESOURCE": 'processes.web = { archive = "images/resource.tar", service = "resource" }',
-        "ODB": 'after = ["SSO"]\nundo = "safe"\n'
-        'processes.release = { archive = "images/odb.tar", service = "odb-migrate" }\n'
-        'processes.web = { archive = "images/odb.tar", service = "odb" }\n'
-        'processes.obscalc = { archive = "images/obscalc.tar", service = "odb-obscalc" }',
-    }
-    stack = 'swarm = "observatory-{env}"\ncompose = "deploy/compose.yml"\n'
-    environments = {"dev": "", "staging": 'from = ["dev"]\n', "production": 'from = ["staging"]\n'}
-    return (
-        '[project]\nname = "observatory"\nrepository = "example/services"\nledger = "sqlite:///../liftlock.db"\n'
-        f'settle = "500ms"\nregistry = "{registry}/observatory"\n'
-        + "".join(
-            f'[environments.{name}]\n{more}docker = "{engine}"\n' for name, more in environments.items()
-        )
-        + "".join(f"[apps.{name}]\n{stack}{more}\n" for name, more in apps.items())
-    )
+PROXY_LIMIT_S = 120.0
+# Waits end with what they wait for; this is for a machine that does much else.
+RUN_LIMIT_S = 170.0
 
 
 @dataclass
@@ -121,17 +67,43 @@ class Load:
 @dataclass
 class House:
     folder: Path
-    program: Path
+    cloud: Cloud
     engine: OwnEngine
-    database: str
-    stack: ExitStack
+    server: Address
     registry_port: int
     proxy_port: int
     registry: ExitStack | None = None
 
     @property
-    def repository(self) -> Path:
-        return self.folder / "services"
+    def workspace(self) -> Workspace:
+        return self.cloud.workspace
+
+    # The program.
+
+    def run(self, line: str, code: int = 0, folder: str = "services") -> Ran:
+        return self.cloud.run(line, code, folder)
+
+    def publish(self) -> None:
+        """Push every commit to GitHub."""
+        publish(self.cloud.sandbox, self.workspace)
+
+    def deploy(self, *folders: str) -> None:
+        """Deploy what these repositories' checkouts hold to dev."""
+        self.publish()
+        for folder in folders or ("services", "explore", "admin"):
+            self.run(f"deploy --yes {'' if folder == 'services' else ELSEWHERE}", folder=folder)
+
+    @contextmanager
+    def running(self, line: str) -> Iterator[subprocess.Popen[str]]:
+        """The program while it runs, its events to be read from its output."""
+        process = self.cloud.start(f"{line} --events")
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate(timeout=30)
+
+    # The registry and the engine.
 
     def open_registry(self) -> None:
         self.registry = ExitStack()
@@ -147,131 +119,85 @@ class House:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def write(self, name: str, text: str) -> None:
-        path = self.repository / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def build(self, version: str, behaviours: Mapping[str, str] = {}) -> str:
-        """Commit a version whose images say its name; the commit."""
-        for image in IMAGES:
-            make_image(
-                self.repository / "images" / f"{image}.tar",
-                f"{image} {version}",
-                behaviours.get(image, ""),
-                serves=image != "obscalc",
-            )
-        return self.commit(version)
-
-    def commit(self, message: str) -> str:
-        self._git("add", "-A")
-        self._git("commit", "-q", "--allow-empty", "-m", message)
-        return self._git("rev-parse", "HEAD").strip()
-
-    def _git(self, *argv: str) -> str:
-        author = {
-            f"GIT_{who}_{what}": "someone@example.com"
-            for who in ("AUTHOR", "COMMITTER")
-            for what in ("NAME", "EMAIL")
-        }
-        done = subprocess.run(
-            ["git", *argv],
-            cwd=self.repository,
-            env=os.environ | author,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stdout
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder / "home"),
-            "GITHUB_API_URL": "http://127.0.0.1:9",
-            "DATABASE_URL": self.database,
-            "NO_COLOR": "1",
-        }
-
-    def run(self, line: str, code: int = 0) -> str:
-        """Run the program; all that it says."""
-        done = subprocess.run(
-            [self.program, *line.split()],
-            cwd=self.repository,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=170,
-        )
-        assert done.returncode == code, f"{line}: {done.returncode}\n{done.stdout}"
-        return done.stdout
-
-    def read(self, line: str) -> Any:
-        """The document that the program prints."""
-        done = subprocess.run(
-            [self.program, *line.split(), "--json"],
-            cwd=self.repository,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        return json.loads(done.stdout)
-
-    @contextmanager
-    def running(self, line: str) -> Iterator[subprocess.Popen[str]]:
-        """The program while it runs, its events to be read from its output."""
-        process = subprocess.Popen(
-            [self.program, *line.split(), "--events"],
-            cwd=self.repository,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.communicate(timeout=30)
-
     def spec(self, service: str) -> Any:
         return json.loads(self.docker("service", "inspect", service))[0]["Spec"]
 
     def specs(self, environment: str) -> dict[str, Any]:
         """By service, what it is to run now."""
-        names = (*SERVICES, "odb-migrate")
-        return {name: self.spec(f"observatory-{environment}_{name}") for name in names}
+        names = [f"observatory-{environment}_{name}" for name in SERVICES]
+        found = json.loads(self.docker("service", "inspect", *names))
+        return dict(zip(SERVICES, (each["Spec"] for each in found), strict=True))
 
-    def migrations(self) -> list[str]:
-        """What the migrations that ran left behind, in their order."""
-        return (self.folder / "data" / "migrations").read_text().splitlines()
+    def images(self, environment: str) -> dict[str, str]:
+        """By service, the image's digest of what it is to run."""
+        return {
+            name: spec["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[2]
+            for name, spec in self.specs(environment).items()
+        }
+
+    # What the services and the sites left behind.
+
+    def database(self, name: str, environment: str) -> Address:
+        return replace(self.server, database=f"observatory-{environment}_{name}", user=OWNER)
+
+    def asked(self, environment: str, statement: str, name: str = "odb") -> list[Any]:
+        """The first column of what a service's database answers."""
+        with connected(self.database(name, environment)) as db:
+            cursor = db.execute(statement)
+            return [row[0] for row in cursor.fetchall()] if cursor.description else []
+
+    def schema(self, environment: str) -> str:
+        """The newest migration of ODB's database."""
+        return str(self.asked(environment, "SELECT max(version) FROM schema_migrations")[0])
+
+    def migrations(self, environment: str) -> int:
+        """How often ODB's migration was run there."""
+        lines = (self.folder / "data" / "migrations").read_text().splitlines()
+        return lines.count(f"observatory-{environment}")
+
+    def shown(self, app: str, environment: str) -> str:
+        """The first page of a site, as a web server would serve it; "" when there is none."""
+        page = self.folder / "www" / environment / SITES[app] / "current" / "index.html"
+        return page.read_text() if page.exists() else ""
+
+    # A change, and taking it back.
+
+    def revert(self, repository: Repository, commits: int) -> None:
+        """Commit the tree of before the last commits."""
+        git = ["git", "read-tree", "-u", "--reset", f"HEAD~{commits}"]
+        subprocess.run(git, cwd=repository.folder, check=True, capture_output=True)
+        repository.commit("Take the last change back")
+
+    # Somebody who uses staging's SSO.
 
     def front(self) -> None:
         """haproxy before staging's SSO, as teams have one that run without a routing mesh."""
         text = PROXY.replace("PORT", str(self.proxy_port))
         self.docker("stack", "deploy", "--resolve-image", "never", "--compose-file", "-", "front", given=text)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PROXY_LIMIT_S
+        said = ""
         while time.monotonic() < deadline:
             try:
-                if self.ask().startswith("sso"):
+                said = self.ask()
+                if said.startswith("SSO"):
                     return
-            except OSError:
-                pass
+            except (OSError, http.client.HTTPException) as error:
+                said = repr(error)
             time.sleep(0.1)
-        raise AssertionError(self.docker("service", "logs", "front_proxy"))
+        tasks = self.docker("service", "ps", "--no-trunc", "front_proxy", "observatory-staging_sso")
+        raise AssertionError(f"{said}\n{tasks}\n{self.docker('service', 'logs', 'front_proxy')}")
 
     def ask(self) -> str:
+        """What answers: the service and its version, or a status."""
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy_port, timeout=10)
         with closing(connection):
             connection.request("GET", "/")
             answer = connection.getresponse()
-            text = answer.read().decode().strip()
-        return text if answer.status == 200 else f"{answer.status}"
+            content = answer.read()
+        if answer.status != 200:
+            return f"{answer.status}"
+        told = json.loads(content)
+        return f"{told['system']} {told['version']}"
 
     @contextmanager
     def load(self) -> Iterator[Load]:
@@ -287,7 +213,7 @@ class House:
                     continue
                 load.answers[text] += 1
                 time.sleep(0.01)  # the machine is there for the promotion as well
-                if not text.startswith("sso"):
+                if not text.startswith("SSO"):
                     load.failures.append(text)
 
         threads = [threading.Thread(target=ask) for _ in range(2)]
@@ -301,22 +227,80 @@ class House:
                 thread.join(30)
 
 
-def make_house(folder: Path, program: Path, engine: OwnEngine, database: str, stack: ExitStack) -> House:
-    """The project's repository, its registry and the proxy's image; nothing is deployed yet."""
-    house = House(folder, program, engine, database, stack, free_port(), free_port())
-    for name in ("registry", "home", "data", "services/images", "backups"):
+@contextmanager
+def open_house(folder: Path, program: Path, engine: OwnEngine, server: Address) -> Iterator[House]:
+    """The project in its repositories, with all that it needs around it; nothing is deployed yet.
+
+    Raises `NoEngine` or `NoRegistry` where there can be none.
+    """
+    if not BUSYBOX.exists():
+        raise NoEngine("the health checks are made with /bin/busybox (apt-get install busybox-static)")
+    for name in (
+        "registry",
+        "data",
+        "backups",
+        *(f"www/{e}/{s}" for e in ENVIRONMENTS for s in SITES.values()),
+    ):
         (folder / name).mkdir(parents=True)
-    house.open_registry()
-    stack.callback(house.close_registry)
-    registry = f"127.0.0.1:{house.registry_port}"
-    house.write("liftlock.toml", project_file(engine.host, registry))
-    text = COMPOSE.replace("REGISTRY", f"{registry}/observatory").replace("DATA", str(folder / "data"))
-    house.write("deploy/compose.yml", text)
-    house.write(".gitignore", "images/\n")
-    house._git("init", "-q", "-b", "main")
-    house._git("remote", "add", "origin", "https://github.com/example/services.git")
-    _import_proxy(house)
-    return house
+    with ExitStack() as stack:
+        stack.enter_context(in_swarm(engine.host))
+        workspace = create_workspace(folder)
+        cloud = stack.enter_context(Cloud(folder, program, limit_s=RUN_LIMIT_S))
+        house = House(folder, cloud, engine, server, free_port(), free_port())
+        house.open_registry()
+        stack.callback(house.close_registry)
+        _make_databases(house)
+        filled = {
+            "REGISTRY": f"127.0.0.1:{house.registry_port}",
+            "ENGINE": engine.host,
+            "WWW": str(folder / "www"),
+            "RUNTIME_PATH": f"{sys.prefix}/bin:/usr/bin:/bin",
+            "RUNTIME_VOLUMES": ", ".join(f'"{place}:{place}:ro"' for place in _runtime(server)),
+            "DATABASE": _database_template(server),
+            "DATA": str(folder / "data"),
+        }
+        workspace.config.write_text(_filled("liftlock.toml", filled))
+        compose = workspace.services.folder / "deploy" / "compose.yml"
+        compose.parent.mkdir()
+        compose.write_text(_filled("compose.yml", filled))
+        workspace.services.commit("Run on a swarm")
+        prepare(cloud.sandbox, workspace)
+        _import_proxy(house)
+        yield house
+
+
+def _filled(name: str, values: dict[str, str]) -> str:
+    text = (FILES / name).read_text()
+    for word, value in values.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def _runtime(server: Address) -> list[str]:
+    """The folders of this machine that Python and its libraries are in, and that of the database's socket."""
+    places = ["/usr", "/bin", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(server.host)]
+    return [
+        place for place in dict.fromkeys(places) if Path(place).exists() and not place.startswith("/usr/")
+    ]
+
+
+def _database_template(server: Address) -> str:
+    """The address of a service's database, but for the service's name in the middle: the engine fills in the stack."""
+    stack = '{{index .Service.Labels "com.docker.stack.namespace"}}'
+    return f"host={server.host} port={server.port} user={OWNER} dbname={stack}_"
+
+
+def _make_databases(house: House) -> None:
+    made_role(house.server, OWNER)
+    owner = sql.Identifier(OWNER)
+    for environment in ENVIRONMENTS:
+        for name in WITH_DATABASE:
+            address = house.database(name, environment)
+            made = sql.Identifier(address.database)
+            with connected(house.server) as db:
+                db.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(made))
+                db.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(made, owner))
+            house.cloud.variables[f"{name.upper()}_{environment}"] = ledger_of(address)
 
 
 def _import_proxy(house: House) -> None:
@@ -331,8 +315,8 @@ def _import_proxy(house: House) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, place)
     (root / "etc").mkdir(exist_ok=True)
-    (root / "etc" / "haproxy.cfg").write_text(HAPROXY)
+    shutil.copy(FILES / "haproxy.cfg", root / "etc" / "haproxy.cfg")
     packed = house.folder / "proxy.tar"
     subprocess.run(["tar", "-C", root, "-cf", packed, "."], check=True)
     command = f'CMD ["{program}", "-db", "-f", "/etc/haproxy.cfg"]'
-    house.docker("import", "--change", command, str(packed), "liftlock-test-proxy")
+    house.docker("import", "--change", command, str(packed), PROXY_IMAGE)

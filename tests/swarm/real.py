@@ -92,15 +92,9 @@ def free_port() -> int:
     raise NoEngine("no port of loopback is free")
 
 
-def make_image(file: Path, seed: str, behaviour: str = "", *, serves: bool = False) -> None:
-    """An image of this behaviour, in the format of `docker image save`; one that `serves` answers with its seed."""
+def make_image(file: Path, seed: str, behaviour: str = "") -> None:
+    """An image of this behaviour, in the format of `docker image save`."""
     scripts = {"check": "exit 0", "migrate": "echo the migration succeeds", **_SCRIPTS[""]}
-    if serves:
-        scripts["start"] = "exec /bin/busybox httpd -f -p 8080 -h /www"
-        scripts["check"] = "exec /bin/busybox wget -q -O /dev/null http://127.0.0.1:8080/"
-        scripts["migrate"] = (
-            "/bin/busybox cat /www/index.html >> /data/migrations\necho the migration succeeds"
-        )
     scripts |= _SCRIPTS[behaviour] if behaviour else {}
     files = {"www/index.html": f"{seed}\n"}
     files |= {name: f"#!/bin/busybox sh\n{text}\n" for name, text in scripts.items()}
