@@ -81,13 +81,14 @@ site: $(VENV)/.dev
 links: $(VENV)/.dev
 	$(BIN)/sphinx-build --quiet -b linkcheck -d build/doctrees docs build/links
 
-## Measure start-up, promotions, the engine and pushes, and print one table of ratios (`make clients` adds the vendors')
+## Measure start-up, promotions, the engine, pushes and a swarm, and print one table of ratios (`make clients` adds the vendors')
 bench: $(VENV)/.dev $(VENV)/.project installed
 	@mkdir -p build && rm -f build/ratios
 	$(MEASURED) $(BIN)/python -m benchmarks.startup --beside "$(CLIENTS)"
 	$(BIN)/python -m benchmarks.engine
 	$(MEASURED) $(BIN)/python -m benchmarks.promotion --program $(CURDIR)/$(INSTALLED)/full/bin/liftlock
 	$(MEASURED) $(BIN)/python -m benchmarks.push
+	$(MEASURED) $(BIN)/python -m benchmarks.swarm
 	@$(BIN)/python -m benchmarks.ratios build/ratios
 
 # The installed wheel is measured, and what is compared is kept for one table of all.
