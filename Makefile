@@ -100,10 +100,12 @@ requirements: $(VENV)/.dev
 	$(COMPILE) --all-extras -o requirements/dev.txt pyproject.toml requirements/build.in requirements/dev.in $(if $(UPGRADE),--upgrade)
 	$(COMPILE) -c requirements/dev.txt --all-extras -o requirements/full.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra firebase --extra push -o requirements/action.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt $(SERVER) -o requirements/server.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/build.txt requirements/build.in
 	$(COMPILE) -c requirements/dev.txt --extra testing -o requirements/adapter.txt pyproject.toml requirements/adapter.in
 
+SERVER := --extra firebase --extra postgresql --extra push --extra swarm --extra telemetry --extra web
 COMPILE := $(BIN)/pip-compile --quiet --no-strip-extras --generate-hashes --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
 

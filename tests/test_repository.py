@@ -69,7 +69,7 @@ def test_no_file_names_a_place_of_one_machine_or_a_package_index() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["base.txt", "action.txt", "adapter.txt", "build.txt", "full.txt", "dev.txt"]
+    "name", ["base.txt", "action.txt", "adapter.txt", "build.txt", "full.txt", "server.txt", "dev.txt"]
 )
 def test_requirements_are_pinned_and_hashed_and_say_nothing_else(name: str) -> None:
     lines = (ROOT / "requirements" / name).read_text().replace("\\\n", " ").splitlines()
