@@ -1,4 +1,4 @@
-"""Some hundred seeds. `make simulate SEEDS=10000` plays more."""
+"""Two thousand seeds. `make simulate SEEDS=10000` plays more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "250"))
+SEEDS = int(os.environ.get("LIFTLOCK_SEEDS", "2000"))
 AT_ONCE = 50
 """So many seeds are one test, of about half a minute: pytest's processes share the tests among them."""
 
