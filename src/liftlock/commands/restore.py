@@ -119,6 +119,8 @@ async def roll_back_and_restore(
 
     async def restore(plan: Plan, result: Result, lease: Lease) -> None:
         ended(plan, result)
+        if not chosen:
+            return
         try:
             restored[:] = await restore_under(
                 project, adapters, environment, chosen, lease, stop=stop, tell=tell
