@@ -447,6 +447,8 @@ class Deployment:
     """The backups of its databases that its promotion took."""
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
     """The times of its stage, backup, release and verify steps, as far as its promotion had them."""
+    awake: tuple[str, ...] = ()
+    """The process types that had processes when it was made, as far as its platform counts them."""
     url: str = ""
 
     @property
@@ -462,6 +464,11 @@ class Recorded:
     current: Deployment | None
     failed_since: tuple[Deployment, ...] = ()
     """Newer records that never reached success, newest first: shown, never promoted."""
+
+    @property
+    def awake(self) -> tuple[str, ...]:
+        """The process types that had processes when the current record was made."""
+        return self.current.awake if self.current else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -428,6 +428,8 @@ class NewDeployment:
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
+    awake: tuple[str, ...] = ()
+    """The process types that have processes: one of them at zero later is drift."""
     description: str = ""
     requested_by: str = ""
     """Whom a server acts for; "" where the ledger's own account asks for itself."""

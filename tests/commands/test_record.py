@@ -159,14 +159,55 @@ def test_a_rollback_after_a_record_goes_back_before_the_last_promotion() -> None
     played(main)
 
 
-def test_a_type_scaled_to_zero_is_a_note_and_no_drift() -> None:
+def scale(world: World, processes: int) -> None:
+    before = world.platform.runs["SSO", "staging"]
+    note = "" if processes else "scaled to zero: web"
+    world.platform.runs["SSO", "staging"] = Known(
+        before.artifacts, scale={"web": processes}, marker="v2", note=note
+    )
+
+
+def test_a_type_at_zero_is_a_note_where_no_record_says_that_it_had_processes() -> None:
     async def main() -> None:
         world = World()
-        before = world.platform.runs["SSO", "staging"]
-        world.platform.runs["SSO", "staging"] = Known(
-            before.artifacts, scale={"web": 0}, marker="v2", note="scaled to zero: web"
-        )
+        scale(world, 0)
         seen = await cell(world)
         assert (seen.drift, seen.difference, seen.note) == (Drift.NONE, "", "scaled to zero: web")
+
+    played(main)
+
+
+def test_a_type_scaled_to_zero_since_it_was_recorded_is_drift_until_that_is_recorded_too() -> None:
+    async def main() -> None:
+        world = World()
+        scale(world, 1)
+        assert (await world.run(world.plan)).ending is Ending.SUCCEEDED
+        assert (await current(world)).awake == ("web",)
+        scale(world, 0)
+        seen = await cell(world)
+        assert (seen.drift, seen.difference) == (Drift.DRIFT, "web is scaled to zero")
+        plan = await recorded(world)
+        assert (plan.apps["SSO"].action, plan.apps["SSO"].why) == (
+            Action.RECORD,
+            "scaled to zero since it was recorded: web",
+        )
+        await world.run(lambda: recorded(world))
+        assert (await current(world)).awake == ()
+        assert (await cell(world)).drift is Drift.NONE
+
+    played(main)
+
+
+def test_a_promotion_leaves_a_type_at_zero_and_records_it_so() -> None:
+    async def main() -> None:
+        world = World()
+        scale(world, 1)
+        await world.run(world.plan)
+        scale(world, 0)
+        world.put("SSO", "c", 30, 200, "dev")
+        plan = await world.plan()
+        assert (plan.apps["SSO"].asleep, plan.refusals) == (("web",), ())
+        await world.run(world.plan)
+        assert (await current(world)).awake == ()
 
     played(main)

@@ -168,7 +168,10 @@ class _Look:
         status = await told(lambda: look_at(self._project, self._adapters, [source]))
         if isinstance(status, Unknown):
             return status
-        return {app: SourceState(cell.drift, cell.running) for (app, _), cell in status.cells.items()}
+        return {
+            app: SourceState(cell.drift, cell.running, cell.difference)
+            for (app, _), cell in status.cells.items()
+        }
 
     async def _backups(self) -> Mapping[str, Sequence[Backup] | Unknown] | Unknown:
         if not self._gates.backup_age_s:

@@ -66,7 +66,7 @@ class Cell:
         """How running differs from recorded, part by part; "" unless it has drifted."""
         if self.drift is not Drift.DRIFT:
             return ""
-        return drift_in_words(self.recorded_artifacts, self.running)
+        return drift_in_words(self.recorded_artifacts, self.running, self.recorded.awake)
 
     @property
     def note(self) -> str:
@@ -131,7 +131,7 @@ async def _cell(
             artifacts = await resolve_recorded(platform, target, recorded, running)
     except LiftlockError as error:
         running, artifacts = Unknown(error.message), {}
-    drift = drift_of(artifacts if recorded.current else None, running)
+    drift = drift_of(artifacts if recorded.current else None, running, recorded.awake)
     return Cell(app, environment, recorded, running, drift, artifacts)
 
 

@@ -10,6 +10,7 @@ from liftlock.engine.backups import journal_entry
 from liftlock.engine.guard import Guard
 from liftlock.errors import LiftlockError
 from liftlock.model import Backup, Deployment, Intent, Release, State, StepTime
+from liftlock.planning.observation import types_awake
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters, NewDeployment, NewIntent
 
@@ -90,6 +91,7 @@ class Records:
             replaced=planned.replaces.id if planned.replaces else "",
             backups=tuple(b for b in backups if b.app == app),
             steps=steps,
+            awake=types_awake(release, planned.running),
             description=self._origin,
             requested_by=self._adapters.acting_for,
         )

@@ -246,6 +246,7 @@ class GitHubLedger:
             replaced=data.replaced,
             backups=data.backups,
             steps=data.steps,
+            awake=data.awake,
             url=entry.url,
         )
 

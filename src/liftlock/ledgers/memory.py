@@ -89,6 +89,7 @@ class Memory:
                 replaced=new.replaced,
                 backups=new.backups,
                 steps=new.steps,
+                awake=new.awake,
             )
             records.append(deployment)
             made = self._made[intent.id, new.app] = deployment.id

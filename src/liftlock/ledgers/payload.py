@@ -57,6 +57,7 @@ class RecordData:
     replaced: str = ""
     backups: tuple[Backup, ...] = ()
     steps: Mapping[str, StepTime] = field(default_factory=lambda: EMPTY)
+    awake: tuple[str, ...] = ()
     requested_by: str = ""
     about: object = None
     """What it says of its commit, which its payload does not name."""
@@ -112,6 +113,8 @@ def record_payload(new: NewDeployment) -> dict[str, Any]:
             step: {"began_s": round(time.began_s, 3), "took_s": round(time.took_s, 3)}
             for step, time in new.steps.items()
         }
+    if new.awake:
+        ours["awake"] = sorted(new.awake)
     if new.requested_by:
         ours["requested_by"] = new.requested_by
     if about := written_about(new.release.about):
@@ -277,6 +280,7 @@ def _our_record(whole: Mapping[str, Any]) -> tuple[RecordData, Sequence[str] | N
         replaced=_text(ours, "replaced"),
         backups=tuple(_read_backup(_mapping(one)) for one in _list(ours.get("backups", []))),
         steps=_read_steps(ours.get("steps")),
+        awake=tuple(_is_text(part) for part in _list(ours.get("awake", []))),
         requested_by=_text(ours, "requested_by"),
         about=ours.get("about"),
     )

@@ -398,5 +398,6 @@ def _deployment(row: Row) -> Deployment:
         replaced=data.replaced,
         backups=data.backups,
         steps=data.steps,
+        awake=data.awake,
         url=text_of(row["url"]),
     )

@@ -22,7 +22,7 @@ from liftlock.model import (
 )
 from liftlock.planning import gates
 from liftlock.planning.estimates import with_estimates
-from liftlock.planning.observation import AppObservation, Observation, Wanted
+from liftlock.planning.observation import AppObservation, Observation, Wanted, put_to_sleep
 from liftlock.planning.order import descendants, predecessors
 from liftlock.planning.plan import Action, AppPlan, Plan, Step, StepKind, plan_digest
 
@@ -50,7 +50,7 @@ def make_plan(
     """
     chosen = set(selected)
     apps = {
-        name: _plan_app(project.apps[name], seen, selected=not chosen or name in chosen)
+        name: _plan_app(project.apps[name], seen, kind, selected=not chosen or name in chosen)
         for name, seen in observation.apps.items()
     }
     databases = tuple(d for d in _databases(project, observation, apps) if d.id not in backed_up)
@@ -85,7 +85,7 @@ def make_plan(
     )
 
 
-def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
+def _plan_app(app: App, seen: AppObservation, kind: Kind, *, selected: bool) -> AppPlan:
     current = seen.recorded.current
     notes = tuple(f"a newer record failed: {_deployment(d)}" for d in seen.recorded.failed_since[:1])
     wanted = _usable(seen.wanted)
@@ -98,7 +98,7 @@ def _plan_app(app: App, seen: AppObservation, *, selected: bool) -> AppPlan:
     located = None if isinstance(seen.located, Missing) else seen.located
     release = replace(located.release if located else wanted.release, about=wanted.release.about)
     before, asleep = _before(app, seen), _asleep(seen, release)
-    action, why = _decide(seen, release)
+    action, why = _decide(seen, release, kind)
     if isinstance(seen.located, Missing) and action is not Action.UNCHANGED:
         action, why = Action.BLOCKED, seen.located.reason
     if action is Action.RELEASE and app.backup and not seen.databases:
@@ -146,7 +146,7 @@ def _hint(app: App, seen: AppObservation, action: Action) -> str:
     return f"Attach the database as DATABASE_URL, or remove `backup` from [apps.{app.name}]."
 
 
-def _decide(seen: AppObservation, release: Release) -> tuple[Action, str]:
+def _decide(seen: AppObservation, release: Release, kind: Kind) -> tuple[Action, str]:
     current = seen.recorded.current
     if isinstance(seen.running, Unknown):
         return Action.RELEASE, f"what runs could not be told ({seen.running.reason})"
@@ -158,6 +158,9 @@ def _decide(seen: AppObservation, release: Release) -> tuple[Action, str]:
         return Action.RECORD, "same artifacts at another commit; only the record moves"
     if not same_artifacts(seen.recorded_artifacts, release.artifacts):
         return Action.RECORD, "it runs already; the record says otherwise"
+    asleep = put_to_sleep(current.awake, seen.running)
+    if asleep and kind is Kind.RECORD:
+        return Action.RECORD, f"scaled to zero since it was recorded: {', '.join(asleep)}"
     return Action.UNCHANGED, "same artifacts, and they run"
 
 

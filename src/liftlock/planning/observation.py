@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -73,8 +73,20 @@ class Drift(StrEnum):
     UNRECORDED = "unrecorded"
 
 
-def drift_of(recorded: Artifacts | None, running: Running) -> Drift:
-    """How what runs compares with what is recorded.
+def types_awake(release: Release, running: Running | None) -> tuple[str, ...]:
+    """The process types of `release` that have processes where this runs; a release leaves their numbers alone."""
+    scale = running.scale if isinstance(running, Known) else EMPTY
+    return tuple(sorted(part for part in release.artifacts if scale.get(part, 0) > 0))
+
+
+def put_to_sleep(recorded: Collection[str], running: Running) -> tuple[str, ...]:
+    """Which process types that were awake when they were `recorded` are scaled to zero by now."""
+    scale = running.scale if isinstance(running, Known) else EMPTY
+    return tuple(part for part in recorded if scale.get(part) == 0)
+
+
+def drift_of(recorded: Artifacts | None, running: Running, awake: Collection[str] = ()) -> Drift:
+    """How what runs compares with what is recorded: its artifacts, and the process types `awake` by the record.
 
     A record of another tool may hold a manifest's digest where the platform tells a config's: as
     long as no registry could resolve it, a difference is *unknown*, not drift.
@@ -84,7 +96,7 @@ def drift_of(recorded: Artifacts | None, running: Running) -> Drift:
     if recorded is None:
         return Drift.UNRECORDED if running.artifacts else Drift.NONE
     if same_artifacts(recorded, running.artifacts):
-        return Drift.NONE
+        return Drift.DRIFT if put_to_sleep(awake, running) else Drift.NONE
     if running.compared_with is not None and not same_artifacts(recorded, running.compared_with):
         return Drift.UNKNOWN
     if any(isinstance(a, RecordedId) for a in recorded.values()):
@@ -97,7 +109,7 @@ def nothing_runs(running: Running) -> bool:
     return isinstance(running, Known) and not running.artifacts
 
 
-def drift_in_words(recorded: Artifacts, running: Running) -> str:
+def drift_in_words(recorded: Artifacts, running: Running, awake: Collection[str] = ()) -> str:
     """How what runs differs from what is recorded, part by part."""
     if isinstance(running, Unknown):
         return running.reason
@@ -112,4 +124,5 @@ def drift_in_words(recorded: Artifacts, running: Running) -> str:
             said.append(f"{part} runs and is not recorded")
         elif not same_artifact(ours[part], recorded[part]):
             said.append(f"{part} runs {ours[part].short}, recorded {recorded[part].short}")
+    said += [f"{part} is scaled to zero" for part in put_to_sleep(awake, running)]
     return ", ".join(said)

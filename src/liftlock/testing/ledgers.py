@@ -118,6 +118,13 @@ class LedgerContract:
         (found,) = await world.another().deployments("staging", "SSO", 1)
         assert found.steps == steps
 
+    async def test_a_record_keeps_which_process_types_were_awake(self, world: LedgerWorld) -> None:
+        intent = await world.ledger.open_intent(new_intent())
+        awake = ("calibration", "web")
+        made = await world.ledger.record(new_deployment(containers(), intent.id, awake=awake), intent)
+        (found,) = await world.another().deployments("staging", "SSO", 1)
+        assert made.awake == found.awake == awake
+
     async def test_a_record_counts_before_it_is_marked(self, world: LedgerWorld) -> None:
         intent = await world.ledger.open_intent(new_intent())
         made = await world.ledger.record(new_deployment(containers(), intent.id), intent)

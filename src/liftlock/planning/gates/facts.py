@@ -17,6 +17,8 @@ class SourceState:
 
     drift: Drift
     running: Running
+    difference: str = ""
+    """How running differs from recorded, in words; "" unless it has drifted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def _ailment(state: SourceState | None) -> str:
         return f"could not be looked at in the source ({state.running.reason})"
     match state.drift:
         case Drift.DRIFT:
-            return "runs something else in the source than is recorded there"
+            return f"is not in the source as it is recorded there ({state.difference})"
         case Drift.UNKNOWN:
             return "cannot be compared with its record in the source"
         case Drift.UNRECORDED:
