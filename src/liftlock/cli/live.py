@@ -57,7 +57,8 @@ class Cell:
         from rich.text import Text
 
         if self.running:
-            expected = f" of ~{_clock(self.expected_s)}" if self.expected_s is not None else ""
+            # Less than a second is shown as one: "0:00" would seem to say that nothing is to be done.
+            expected = "" if self.expected_s is None else f" of ~{_clock(max(self.expected_s, 1.0))}"
             return Text(f"{_clock(now - self.began)}{expected}", style="bold")
         mark, style = MARKS.get(self.outcome, MARKS["cancelled"])
         text = Text(f"{mark} ", style=style)

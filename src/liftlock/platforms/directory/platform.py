@@ -217,7 +217,7 @@ class Directory:
         began = anyio.current_time()
         while (left := began + settle_s - anyio.current_time()) > 0:
             elapsed = settle_s - left
-            progress(f"served for {elapsed:.0f} of {settle_s:.0f} s")
+            progress(f"served for {elapsed:.0f} of {settle_s:g} s")
             await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
             if await self._ailment(target, version):
                 return False

@@ -206,7 +206,7 @@ class Firebase:
         end = good_at + settle_s  # a difference of clocks may round to just below `settle_s`, and stay there
         while (left := end - anyio.current_time()) > 0:
             elapsed = settle_s - left
-            progress(f"live for {elapsed:.0f} of {settle_s:.0f} s")
+            progress(f"live for {elapsed:.0f} of {settle_s:g} s")
             await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
             live = await self._hosting.live(target.name)
             if live.version != wanted:

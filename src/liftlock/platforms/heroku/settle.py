@@ -94,7 +94,7 @@ class Settling:
         setbacks = 0
         while True:
             elapsed = anyio.current_time() - good.at
-            self.progress(f"healthy for {elapsed:.0f} of {settle_s:.0f} s")
+            self.progress(f"healthy for {elapsed:.0f} of {settle_s:g} s")
             # By the moment of its end: a difference of clocks may round to just below `settle_s`, and stay there.
             left = max(good.at + settle_s - anyio.current_time(), 0.0)
             await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))

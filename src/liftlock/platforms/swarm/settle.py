@@ -74,7 +74,7 @@ class Settling:
         setbacks = 0
         while True:
             elapsed = anyio.current_time() - began
-            self.progress(f"healthy for {elapsed:.0f} of {settle_s:.0f} s")
+            self.progress(f"healthy for {elapsed:.0f} of {settle_s:g} s")
             left = max(began + settle_s - anyio.current_time(), 0.0)
             await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
             is_last = anyio.current_time() >= began + settle_s
