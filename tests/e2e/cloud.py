@@ -257,7 +257,15 @@ class Cloud:
 
     def release(self, app: str, environment: str, images: Mapping[str, str]) -> None:
         """Release images as `heroku container:release` does."""
-        updates = [{"type": kind, "docker_image": image} for kind, image in images.items()]
+        self._update(
+            app, environment, [{"type": kind, "docker_image": image} for kind, image in images.items()]
+        )
+
+    def scale(self, app: str, environment: str, process_type: str, quantity: int) -> None:
+        """Scale a process type as `heroku ps:scale` does."""
+        self._update(app, environment, [{"type": process_type, "quantity": quantity}])
+
+    def _update(self, app: str, environment: str, updates: list[dict[str, Any]]) -> None:
         request = Request(
             f"{self.sandbox.base}/apps/{heroku(app, environment)}/formation",
             data=json.dumps({"updates": updates}).encode(),

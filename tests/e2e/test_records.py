@@ -157,6 +157,22 @@ def test_status_check_tells_drift_and_what_cannot_be_looked_at(cloud: Cloud) -> 
     cloud.run("status dev", code=0)
 
 
+@pytest.mark.promise("P8")
+def test_a_worker_scaled_to_zero_by_hand_is_drift_until_it_is_recorded(cloud: Cloud) -> None:
+    cloud.scale("ODB", "staging", "calibration", 1)
+    cloud.publish("ODB")
+    cloud.run("promote dev staging --yes")
+    cloud.scale("ODB", "staging", "calibration", 0)
+    ran = cloud.run("status staging --check", code=5)
+    assert "drift: ODB in staging: calibration is scaled to zero" in ran.said
+    assert "scaled to zero since it was recorded: calibration" in cloud.run("record staging --yes").said
+    cloud.run("status staging --check")
+    cloud.publish("ODB", seed="newer")
+    cloud.run("promote dev staging --yes")
+    assert "calibration.1" not in cloud.up("ODB", "staging")
+    cloud.run("status staging --check")
+
+
 def test_a_rollback_goes_to_any_earlier_promotion(cloud: Cloud) -> None:
     first = cloud.runs("staging")
     cloud.publish("ITC", seed="2")
