@@ -18,7 +18,7 @@ from liftlock.engine.way_back import Standing
 from liftlock.errors import LiftlockError
 from liftlock.leases.memory import MemoryLeases
 from liftlock.ledgers.memory import Memory
-from liftlock.model import Intent, Known, State
+from liftlock.model import Intent, Known, Release, Running, State, Target, Unknown
 from liftlock.planning.plan import Step
 from liftlock.ports import Adapters, Progress
 from tests.doubles import (
@@ -56,6 +56,23 @@ class KilledRun(Run):
         if step.id == self.kill_at:
             raise Killed
         return done
+
+
+class Comparing(FakePlatform):
+    """Of SSO, tells as a command's `status` does: whether anything is left to do at one release.
+
+    After `b`, nothing is left to do at `a`.
+    """
+
+    async def running(self, target: Target, expected: Sequence[Release]) -> Running:
+        now = await super().running(target, expected)
+        if isinstance(now, Unknown) or target.app != "SSO":
+            return now
+        if not expected:
+            return Known({}, compared_with={})
+        asked = expected[0].artifacts
+        is_done = asked in (now.artifacts, release(target.app, "a").artifacts)
+        return Known(asked if is_done else {}, compared_with=asked)
 
 
 @dataclass
@@ -246,6 +263,25 @@ def test_a_switched_app_of_which_nothing_was_known_before_is_never_called_untouc
 
     for way in ("undo", "finish"):
         on_virtual_time(main, way)
+
+
+@pytest.mark.promise("P4")
+def test_an_app_that_can_only_be_compared_is_taken_back_though_its_old_release_wants_nothing() -> None:
+    """What ran before could not be told when it was planned; it is what was recorded."""
+
+    async def main() -> None:
+        world = World()
+        world.platform.__class__ = Comparing
+        world.platform.unknown.add("SSO")
+        await world.promote_killed("release:ODB", after=True)
+        world.platform.unknown.clear()
+        intent = await world.intent()
+        assert intent is not None
+        assert intent.before["SSO"] == release("SSO", "a").artifacts
+        result = await world.undo(intent)
+        assert (result.ending, world.versions()) == (Ending.FAILED, {"a"})
+
+    on_virtual_time(main)
 
 
 @pytest.mark.promise("P4")

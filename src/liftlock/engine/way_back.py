@@ -102,12 +102,15 @@ class WayBack:
 
     async def _standing(self, touched: Touched) -> Standing:
         target = self._project.apps[touched.app].targets[self._environment]
+        platform = self._adapters.platforms[target.platform]
         old, new = touched.before.artifacts if touched.before else None, touched.new
-        expected = [Release(touched.app, "", old)] if old else []
-        expected += [new] if new else []
+        expected = [new] if new else []
+        expected += [Release(touched.app, "", old)] if old else []
         try:
             with ours(f"look:{touched.app}"):
-                running = await self._adapters.platforms[target.platform].running(target, expected)
+                running = await platform.running(target, expected)
+                if new and old and isinstance(running, Known) and _is_not(new, running):
+                    running = await platform.running(target, expected[1:])
         except LiftlockError as error:
             self.note(f"What {touched.app} runs could not be looked at: {error.message}")
             return Standing.UNSURE
@@ -122,3 +125,12 @@ class WayBack:
     def note(self, text: str) -> None:
         self.notes.append(text)
         self._emit(Notice(text))
+
+
+def _is_not(new: Release, running: Known) -> bool:
+    """Whether a platform that can only compare says that it does not run the new release.
+
+    Only then is it asked of the old one: where the new one is in place, a command of the old one has
+    nothing left to do either.
+    """
+    return running.compared_with is not None and not same_artifacts(running.artifacts, new.artifacts)
