@@ -14,10 +14,12 @@ from trio.testing import MockClock
 from liftlock.http import Http
 from liftlock.model import ImageId
 from liftlock.platform_images import id_tag
-from liftlock.platforms.swarm.api import Swarm
+from liftlock.platforms.swarm.api import Swarm, Task
 from liftlock.sandbox import Cloud, create_app
 from liftlock.sandbox.images import make_image
 from liftlock.sandbox.inprocess import InProcess
+from liftlock.sandbox.swarm_tasks import tasks
+from liftlock.sandbox.swarm_updates import crash, services
 from liftlock.wiring import open_project
 from tests.swarm.world import World, project_of
 
@@ -35,6 +37,12 @@ class Modelled(World):
         image_id = ImageId(make_image(self.cloud, repository, [commit], labels=labels, seed=seed)[0])
         make_image(self.cloud, repository, [id_tag(image_id)], labels=labels, seed=seed)
         return image_id
+
+    async def crash(self, task: Task) -> None:
+        service, found = services(self.cloud).get(task.service), tasks(self.cloud).get(task.id)
+        assert service is not None
+        assert found is not None
+        crash(self.cloud, service, found)
 
     def fault(self, **rule: Any) -> Any:
         return self.cloud.faults.add({"vendor": "swarm", **rule})

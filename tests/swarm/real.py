@@ -20,6 +20,7 @@ import anyio
 
 from liftlock.model import ImageId, ProcessSource
 from liftlock.platform_images import id_tag
+from liftlock.platforms.swarm.api import Task
 from liftlock.registry.manifests import sha256
 from liftlock.wiring import open_project
 from tests.registry.cncf import cncf
@@ -131,6 +132,13 @@ class Real(World):
             image = await images.publish(source, Path(name), {repository: [commit]}, self.progress)
         await images.copy(image, repository, id_tag(image.image_id), self.progress)
         return image.image_id  # type: ignore[no-any-return]
+
+    async def crash(self, task: Task) -> None:
+        own = ["--quiet", "--filter", f"label=com.docker.swarm.task.id={task.id}"]
+        host = str(self.target().options["docker"])
+        container = docker(host, "ps", *own).stdout.strip()
+        killed = docker(host, "kill", container)
+        assert killed.returncode == 0, killed.stderr
 
 
 @asynccontextmanager

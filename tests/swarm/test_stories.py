@@ -10,7 +10,9 @@ import pytest
 from liftlock.errors import ArtifactMissing, NotHealthy, ReleaseFailed
 from liftlock.model import ImageId, Known, Missing, Release, Unknown
 from liftlock.platforms.swarm import marks
-from tests.swarm.world import TYPES, World
+from liftlock.platforms.swarm.api import Service
+from liftlock.polling import wait_for
+from tests.swarm.world import SECOND, TYPES, World
 
 Play = Callable[..., None]
 Story = Callable[[World], Awaitable[None]]
@@ -132,6 +134,59 @@ def test_a_paused_update_is_pending_and_taken_back_though_the_old_tasks_run(play
         assert not (await world.running()).pending
 
     play(story)
+
+
+def test_a_task_that_crashes_is_made_anew(play: Play) -> None:
+    async def story(world: World) -> None:
+        old = await world.built("1")
+        await world.deployed(old)
+        first = await world.up("web")
+        await world.crash(first)
+        await world.up("web", but={first.id})
+        tasks = {task.id: task for task in await world.swarm.tasks_of(first.service)}
+        assert tasks[first.id].has_failed
+        assert "non-zero exit" in tasks[first.id].error
+        assert (await world.running()).artifacts == old.artifacts
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("failure", "state", "colour"),
+    [
+        ("pause", "paused", "red"),
+        ("rollback", "rollback_completed", "green"),
+        ("continue", "completed", "red"),
+    ],
+)
+def test_an_update_fails_by_its_own_task_that_crashes_while_it_is_watched(
+    play: Play, failure: str, state: str, colour: str
+) -> None:
+    """And whatever comes of the update, a task is up again by the specification that is left."""
+
+    async def story(world: World) -> None:
+        update = {"Parallelism": 1, "Order": "start-first", "Monitor": 4 * SECOND, "FailureAction": failure}
+        await world.deployed(await world.built("1"), update=update)
+        first = await world.up("web")
+        await world.changed("web", lambda spec: container_of(spec).update(Env=["COLOUR=red"]))
+        second = await world.up("web", but={first.id})
+        await world.crash(second)
+
+        async def ended() -> Service | None:
+            service = await world.service("web")
+            return service if service.update and service.update.state == state else None
+
+        service = await wait_for(
+            ended, limit_s=60.0, timed_out=lambda: AssertionError(f"the update is never {state}")
+        )
+        assert container_of(service.spec)["Env"] == [f"COLOUR={colour}"]
+        await world.up("web", but={first.id, second.id})
+
+    play(story)
+
+
+def container_of(spec: Any) -> Any:
+    return spec["TaskTemplate"]["ContainerSpec"]
 
 
 def test_an_undo_takes_environment_and_images_back_together(play: Play) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ from liftlock.model import (
     Release,
     Target,
 )
-from liftlock.platforms.swarm.api import Service, Swarm, registry_auth
+from liftlock.platforms.swarm.api import Service, Swarm, Task, registry_auth
+from liftlock.polling import wait_for
 from liftlock.ports import Adapters
 
 ENVIRONMENTS = ("dev", "staging")
@@ -93,6 +94,10 @@ class World(ABC):
     async def push(self, process_type: str, seed: str, behaviour: str, commit: str) -> ImageId:
         """An image in the registry, under the commit's tag; the same seed gives the same image."""
 
+    @abstractmethod
+    async def crash(self, task: Task) -> None:
+        """Let a task that is up end by itself, with an error."""
+
     async def built(self, version: str, commit: str = COMMIT, **behaviour: str) -> Release:
         """A release whose images are in the registry."""
         images = {
@@ -133,6 +138,15 @@ class World(ABC):
         found = await self.swarm.service(f"{self.target(environment).name}_{process_type}")
         assert found is not None
         return found
+
+    async def up(self, process_type: str, *, but: Collection[str] = ()) -> Task:
+        """The task of a service once it is up, which is none of those."""
+
+        async def look() -> Task | None:
+            tasks = await self.swarm.tasks_of((await self.service(process_type)).id)
+            return next((task for task in tasks if task.is_up and task.id not in but), None)
+
+        return await wait_for(look, limit_s=60.0, timed_out=lambda: AssertionError("no other task comes up"))
 
     async def changed(self, process_type: str, change: Any, environment: str = "staging") -> None:
         """Somebody else updates a service."""

@@ -120,6 +120,14 @@ async def end_task(cloud: Cloud, task: Document) -> None:
     tasks(cloud).put(task["id"], task)
 
 
+def fail_task(cloud: Cloud, task: Document, error: str) -> None:
+    """Let a task that is up end by itself, as a process does that runs into an error."""
+    task["state"], task["desired"], task["error"] = "failed", "shutdown", error
+    task["changed_at"] = micros_iso(cloud.clock.now())
+    task["log"].append("this container crashes")
+    tasks(cloud).put(task["id"], task)
+
+
 async def _become(cloud: Cloud, task: Document, state: str, error: str = "") -> bool:
     """Change a task's state, a moment later; gives whether that is one of those that go on."""
     await anyio.sleep(TICK_S)

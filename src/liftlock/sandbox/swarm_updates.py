@@ -14,6 +14,7 @@ from liftlock.sandbox.clock import micros_iso
 from liftlock.sandbox.store import Document, Table
 from liftlock.sandbox.swarm_tasks import (
     end_task,
+    fail_task,
     is_live,
     is_up,
     make_task,
@@ -60,6 +61,12 @@ async def begin(cloud: Cloud, service: Document) -> None:
     cloud.start_soon(_job if is_job(service) else _update, cloud, service, service["turn"])
 
 
+def crash(cloud: Cloud, service: Document, task: Document) -> None:
+    """Let a task that is up crash. The engine starts another in its place; an update that made it may fail by it."""
+    fail_task(cloud, task, "task: non-zero exit (1)")
+    cloud.start_soon(_restart, cloud, service, task["slot"], service["spec"]["TaskTemplate"])
+
+
 async def _job(cloud: Cloud, service: Document, turn: int) -> None:
     for task in tasks_of(cloud, service):
         if is_live(task):
@@ -88,26 +95,30 @@ async def _update(cloud: Cloud, service: Document, turn: int) -> None:
         if not is_first and not rolls_back:
             _tell(cloud, service, "updating", "update in progress")
         size = policy.get("Parallelism", 1) or len(slots)
+        made: list[Document] = []
         for at in range(0, len(slots), size):
-            came_up: list[bool] = []
             async with anyio.create_task_group() as group:
                 for slot in slots[at : at + size]:
-                    group.start_soon(_change, cloud, service, slot, policy, turn, came_up)
+                    group.start_soon(_change, cloud, service, slot, policy, turn, made)
+            is_last = at + size >= len(slots)
+            pause = ("Monitor", DEFAULT_MONITOR_S) if is_last else ("Delay", 0.0)
+            if not is_first and not _any_failed(made):
+                await anyio.sleep(pause_s(policy, *pause))
             if not _is_mine(cloud, service, turn):
                 return
-            if not all(came_up) and not is_first:
+            if not is_first and _any_failed(made):
                 action = policy.get("FailureAction") or "pause"
                 if not _fail(cloud, service, action, rolls_back=rolls_back):
                     return
                 if action == "rollback" and not rolls_back:
                     break
-            await anyio.sleep(pause_s(policy, "Delay", 0.0))
         else:
-            if not is_first:
-                await anyio.sleep(pause_s(policy, "Monitor", DEFAULT_MONITOR_S))
-            if _is_mine(cloud, service, turn) and not _to_change(cloud, service):
-                _finish(cloud, service)
+            _finish(cloud, service)
             return
+
+
+def _any_failed(made: list[Document]) -> bool:
+    return any(task["state"] in {"failed", "rejected"} for task in made)
 
 
 def _to_change(cloud: Cloud, service: Document) -> list[int]:
@@ -126,7 +137,7 @@ def _right(cloud: Cloud, service: Document) -> set[int]:
 
 
 async def _change(
-    cloud: Cloud, service: Document, slot: int, policy: dict[str, Any], turn: int, came_up: list[bool]
+    cloud: Cloud, service: Document, slot: int, policy: dict[str, Any], turn: int, made: list[Document]
 ) -> None:
     """Give one slot a task of the specification. Its predecessor ends before or after, by the order."""
     wanted = service["spec"]["TaskTemplate"]
@@ -134,10 +145,9 @@ async def _change(
         t for t in tasks_of(cloud, service) if t["slot"] == slot and is_live(t) and t["spec"] != wanted
     ]
     if slot <= replicas(service) and slot in _right(cloud, service):
-        # A roll-back finds the task that its update had not yet ended, and goes on with it.
+        # A roll-back goes on with the task that its update had not yet ended; what crashed meanwhile was made anew.
         for task in earlier:
             await end_task(cloud, task)
-        came_up.append(True)
         return
     starts_first = policy.get("Order") == "start-first"
     if not starts_first or slot > replicas(service):
@@ -147,11 +157,10 @@ async def _change(
         for task in tasks_of(cloud, service):
             if task["slot"] == slot:
                 await end_task(cloud, task)
-        came_up.append(True)
         return
     task = make_task(cloud, service, slot)
+    made.append(task)
     is_good = await run_task(cloud, task, as_job=False)
-    came_up.append(is_good)
     if not _is_mine(cloud, service, turn):
         if not is_good:  # a later change may have left this task alone, and counts on it
             cloud.start_soon(_restart, cloud, service, slot, wanted)
