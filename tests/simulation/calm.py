@@ -62,8 +62,13 @@ class Calm:
         world, promotion = self.world, self.promises.promotions[key]
         ill = any(image in world.behaviours for parts in promotion.new.values() for image in parts.values())
         by_hand = any(self.promises.by_hand(environment, app, 0.0) for app in world.project.apps)
+        # A task that crashes fails the update that made it, as its team has set it: a release that is not healthy.
+        crashed = any(
+            at >= promotion.opened and where == environment
+            for (where, _), at in self.promises.migrations.crashed.items()
+        )
         apps = world.cloud.store.table("heroku.apps").values()
-        return not (ill or by_hand or any(app["fail_backups"] for app in apps))
+        return not (ill or by_hand or crashed or any(app["fail_backups"] for app in apps))
 
     def _judge_resumed(self, verb: str, environment: str, key: str) -> None:
         promotion = self.promises.promotions[key]

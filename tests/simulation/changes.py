@@ -8,6 +8,7 @@ import re
 import trio
 
 from tests.simulation.actors import Actor
+from tests.simulation.migrations import stack_change
 from tests.simulation.seen import Change
 from tests.simulation.world import SITE, World
 
@@ -45,7 +46,7 @@ def change_of(world: World, actor: Actor, method: str, path: str, body: bytes) -
         name = version[1].replace("%2F", "/") if version else ""
         parts = {"site": world.content(name)} if name else {}
         return Change(actor.name, SITE, environment, parts, now)
-    return None
+    return stack_change(world, actor.name, method, path, query, body)
 
 
 def place(heroku_app: str) -> tuple[str, str]:

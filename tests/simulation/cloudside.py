@@ -15,7 +15,7 @@ from tests.simulation.promises import Promises
 from tests.simulation.weather import Weather
 
 _BEGUN = BEGUN.encode()
-_TOLD = re.compile(r"formation|/releases|backups$|restores$|deployments$|refs$|statuses$")
+_TOLD = re.compile(r"formation|/releases|backups$|restores$|deployments$|refs$|statuses$|/services/")
 
 
 class Cloudside:

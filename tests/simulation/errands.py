@@ -25,13 +25,13 @@ from liftlock.engine.outcome import Result
 from liftlock.planning.gates import GATES
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
+from tests.simulation.shape import Shape
 from tests.simulation.truth import Books
 from tests.simulation.world import (
     COMMAND,
     REPOSITORY,
     SITE,
     SITE_REPOSITORY,
-    Shape,
     World,
     commit_of,
     put_site,

@@ -23,6 +23,7 @@ from liftlock.planning.plan import Action, StepKind
 from liftlock.platform_images.images import Find, PlatformImages
 from liftlock.platforms.firebase.platform import Firebase
 from liftlock.platforms.heroku.observe import Watch
+from tests.simulation import swarm_mutants
 
 Mutation = Callable[[], Any]
 
@@ -261,6 +262,7 @@ FIRST_SEEDS: dict[Mutation, int] = {
     token_in_a_record: 2,
     gates_are_not_asked: 2,
     own_approvals_count: 8,
+    **swarm_mutants.FIRST_SEEDS,
 }
 """A seed that caught each; the search begins there, as stories change with the sandbox."""
 LOOKED_FOR = (records_are_made_again, what_is_live_is_lifted, restored_over_what_stands)

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 import trio
 
 from liftlock.sandbox.heroku_apps import release_of
+from liftlock.sandbox.swarm_updates import replicas
 from tests.simulation.actors import Actor
 from tests.simulation.backups import Backups
 from tests.simulation.changes import change_of
 from tests.simulation.conditions import lacking_gates
 from tests.simulation.leases import Leases
+from tests.simulation.migrations import Migrations, StackChange
 from tests.simulation.seen import Change, Promotion, Seen
+from tests.simulation.stacks import services_of, shortfall
 from tests.simulation.truth import GitHubBooks, Record, Written
 from tests.simulation.world import COMMAND, SITE, WEBHOOK_SECRET, commit_of
 
@@ -43,6 +46,7 @@ class Promises(Seen):
         self.initial = set(self._records)
         self._leases = Leases(self)
         self._backups = Backups(self)
+        self.migrations = Migrations(self)
 
     # Around each request that reaches the cloud.
 
@@ -130,6 +134,8 @@ class Promises(Seen):
         if actor.name == "operator":
             self.touched[environment, change.app] = change.at
             return
+        if isinstance(change, StackChange) and change.verb == "tidy" and not change.leaves:
+            return
         promotion = self.open_promotion(environment)
         if promotion is None:
             self.break_("P3", f"{actor.name} changes {change.app} in {environment}, and no intent is written")
@@ -137,6 +143,11 @@ class Promises(Seen):
         change.promotion, change.command = promotion.key, self.runs[actor.name]
         if promotion.first_change is None:
             promotion.first_change = change.at
+        if isinstance(change, StackChange):
+            if self.migrations.judge(promotion, change):
+                self._backups.judge_switch(promotion, change)
+            promotion.changes.append(change)
+            return
         self._judge_bytes(promotion, change)
         # Where Heroku names no images, an undo puts back what it cannot see to stand: the same, perhaps.
         is_undo = actor.name in self.undoing and change.parts == promotion.before.get(change.app)
@@ -228,10 +239,15 @@ class Promises(Seen):
 
     def _is_served(self, app: str, environment: str) -> bool:
         """Whether its web is scaled to any dyno: else nobody can ask how it is."""
+        if self.world.on_swarm(app):
+            return bool(replicas(services_of(self.world.cloud, app, environment)["web"]))
         return bool(self.world.heroku_app(app, environment)["formation"]["web"]["quantity"])
 
     def _judge_dynos(self, app: str, environment: str, record: Record) -> None:
         if app in {SITE, COMMAND}:
+            return
+        if self.world.on_swarm(app):
+            self._judge_tasks(app, environment, record)
             return
         found = self.world.heroku_app(app, environment)
         dynos = [d for d in self.world.cloud.backing.dynos(found["name"]) if d.job.type != "release"]
@@ -242,6 +258,13 @@ class Promises(Seen):
                 "P1",
                 f"{app} in {environment} is recorded (record {record.id}) with {len(up)} of {due} dynos up",
             )
+
+    def _judge_tasks(self, app: str, environment: str, record: Record) -> None:
+        promotion = self.by_id(environment, record.promotion)
+        crashed = self.migrations.crashed.get((environment, app), -1.0)
+        lacking = shortfall(self.world.cloud, app, environment)
+        if lacking and promotion is not None and crashed < promotion.began:
+            self.break_("P1", f"{app} in {environment} is recorded (record {record.id}), and {lacking}")
 
     # P4, P5: how things end.
 
@@ -257,6 +280,7 @@ class Promises(Seen):
         promotion = Promotion(
             written.key, began, trio.current_time(), before, new, (actor.name, self.runs[actor.name])
         )
+        promotion.definitions = self.migrations.now(environment)
         self.promotions[written.key] = promotion
         self.counts["promotions"] += 1
         if self.tell:
@@ -308,6 +332,7 @@ class Promises(Seen):
         others = [p for p in self.promotions.values() if p is not mine[0]]
         if any(c.environment == environment and c.at >= since for p in others for c in p.changes):
             return  # it had given the environment back, and was still telling of it
+        self.migrations.judge_definitions(environment, mine[0])
         standing = self.standing(environment, mine[0])
         good = {0: {"old", "both"} if undo else {"new", "both"}, 6: {"new", "old", "both", "mixed"}}
         if standing not in good.get(code, {"old", "both"}):

@@ -39,6 +39,8 @@ class Promotion:
     """Whose command it is, and which one of theirs."""
     first_change: float | None = None
     changes: list[Change] = field(default_factory=list)
+    definitions: Mapping[str, Any] = field(default_factory=dict)
+    """By app on a swarm, what its team said of its services when the intent was written."""
 
 
 @dataclass

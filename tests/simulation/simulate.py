@@ -7,7 +7,7 @@ import logging
 import random
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,11 @@ from tests.simulation.actors import CURRENT, Actor, Awaits, Kill, Line, Marked, 
 from tests.simulation.calm import Calm
 from tests.simulation.cloudside import Cloudside
 from tests.simulation.errands import Doing, Errand, make_errand, once_more
+from tests.simulation.hands import by_hand, crashes
 from tests.simulation.machine import MortalFile, VersionedCode, without_threads
 from tests.simulation.programs import Played
 from tests.simulation.promises import Promises
+from tests.simulation.shape import make_shape
 from tests.simulation.truth import GitHubBooks, SqliteBooks
 from tests.simulation.weather import Weather, make_weather
 from tests.simulation.world import (
@@ -41,7 +43,6 @@ from tests.simulation.world import (
     World,
     furnish,
     make_project,
-    make_shape,
     serve,
 )
 
@@ -76,8 +77,9 @@ class Stage:
         self.seed = seed
         self.folder = folder
         self.story = Story(seed)
-        self.shape = make_shape(self.dice("shape"))
-        self.weather: Weather = make_weather(self.dice("weather"))
+        self.shape = make_shape(self.dice("shape"), self.dice("platforms"))
+        engines = ("swarm",) * 4 if self.shape.stacks.apps else ()
+        self.weather: Weather = make_weather(self.dice("weather"), *engines)
         self.world: World
         self.promises: Promises
         self.cloudside: Cloudside
@@ -145,6 +147,8 @@ class Stage:
                 self.nursery.start_soon(self._lives, actor, errands)
             if dice.random() < 0.35:
                 self.nursery.start_soon(self._operator, self.dice("operator"))
+            if self.shape.stacks.apps and self.dice("crashes").random() < 0.4:
+                self.nursery.start_soon(crashes, self.world, self.promises, self.dice("crashes"), self.tell)
 
     def _actor(self, name: str, dice: random.Random) -> Actor:
         actor = self._newcomer(name)
@@ -288,6 +292,9 @@ class Stage:
             if deed == "serve":
                 self._serves(dice)
                 continue
+            if deed != "break" and self.world.on_swarm(app):
+                await by_hand(self.world, app, environment, deed, self.line(actor), dice)
+                continue
             headers = {
                 "authorization": "Bearer owner",
                 "accept": "application/vnd.heroku+json; version=3.docker-releases",
@@ -334,15 +341,15 @@ class _Ear(logging.Handler):
         self._stage.promises.hear("a log record", record.getMessage())
 
 
-def simulate(seed: int) -> Story:
-    """Play one seed to its end."""
+def simulate(seed: int, stage_of: Callable[[int, Path], Stage] = Stage) -> Story:
+    """Play one seed to its end, on a stage that is set as it says."""
     random.seed(seed)
     scheduler: Any = trio._core._run  # trio keeps what makes its order repeatable to itself
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
     scheduler._r.seed(seed)
     _Load.waits = 0
     with tempfile.TemporaryDirectory(prefix="liftlock-simulation-") as folder, without_threads():
-        stage = Stage(seed, Path(folder))
+        stage = stage_of(seed, Path(folder))
         ear = _Ear(stage)
         logging.getLogger().addHandler(ear)
         try:

@@ -83,14 +83,15 @@ class Weather:
         return str(self.dice.choice(STATUSES)) if kind == "status" else kind
 
 
-def make_weather(dice: random.Random) -> Weather:
+def make_weather(dice: random.Random, *others: str) -> Weather:
+    """`others`: vendors beside those that every seed may meet."""
     outages = []
     for _ in range(dice.choice([0, 0, 0, 1, 1, 2])):
         since = dice.uniform(0, 120)
         kind = dice.choice(["500", "503", "429", "lost", "reset", "hang", "refused", "delay", "401", "404"])
         length = dice.choice([3, 30, 200, 900])
         vendor = dice.choice(
-            ["github", "heroku", "heroku", "heroku_data", "registry", "firebase", "slack", "router"]
+            ["github", "heroku", "heroku", "heroku_data", "registry", "firebase", "slack", "router", *others]
         )
         outages.append(Outage(vendor, since, since + length, kind, dice.choice([0.3, 1.0])))
     return Weather(dice, dice.choice([0.0, 0.0, 0.005, 0.02, 0.06]), outages)

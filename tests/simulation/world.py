@@ -37,6 +37,8 @@ from liftlock.sandbox.heroku_apps import apps as heroku_apps
 from liftlock.sandbox.heroku_apps import begin_release, payer
 from liftlock.sandbox.images import make_image
 from liftlock.sandbox.store import Document
+from tests.simulation import stacks
+from tests.simulation.shape import Shape
 
 ADDRESS = "http://sandbox.localhost"
 REPOSITORY = "example/services"
@@ -46,24 +48,6 @@ SITE = "Explore"
 SITE_REPOSITORY = "example/explore"
 COMMAND = "Prefs"
 BAD = ("crash", "release-fails", "unhealthy")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What kind of project and of weather a seed has."""
-
-    apps: tuple[str, ...]
-    environments: tuple[str, ...]
-    ledger: str
-    undo_never: bool
-    settle_s: float
-    site: bool
-    shares: bool = False
-    """RES, where there is one, is backed up as well, and has ODB's database."""
-    gates: Gates = field(default_factory=Gates)
-    """Of the uppermost environment."""
-    command: bool = False
-    """There is an app that is a command: migrations, which can be undone or not."""
 
 
 @dataclass
@@ -104,8 +88,13 @@ class World:
         if app == SITE:
             live = Hosting(self.cloud).live(f"explore-{environment}")
             return {"site": self.content(live["name"])} if live else {}
+        if self.on_swarm(app):
+            return stacks.running(self.cloud, app, environment)
         entries = self.heroku_app(app, environment)["formation"].items()
         return {type_: entry["image"] for type_, entry in entries if entry["image"]}
+
+    def on_swarm(self, app: str) -> bool:
+        return app in self.shape.stacks.apps
 
     def content(self, version: str) -> str:
         """What a version of the site holds: its files' hashes, as a text."""
@@ -118,43 +107,6 @@ def commit_of(version: int) -> str:
 
 def version_of(commit: str) -> int:
     return int(commit[0])
-
-
-def make_shape(dice: random.Random) -> Shape:
-    apps = ["ODB", *dice.sample(["SSO", "ITC", "RES"], dice.choice([0, 1, 1, 2]))]
-    site = dice.random() < 0.5
-    ledger = "sqlite" if dice.random() < 0.15 else "github"
-    return Shape(
-        apps=tuple(sorted(apps, reverse=True)),
-        environments=("dev", "staging", "production") if dice.random() < 0.2 else ("dev", "staging"),
-        ledger=ledger,
-        undo_never=dice.random() < 0.2,
-        settle_s=dice.choice([0.0, 0.0, 0.0, 0.0, 0.5, 20.0]),
-        site=site,
-        shares="RES" in apps and dice.random() < 0.5,
-        gates=_gates(dice, ledger) if dice.random() < 0.3 else Gates(),
-        command=dice.random() < 0.25,
-    )
-
-
-def _gates(dice: random.Random, ledger: str) -> Gates:
-    """One or two conditions, which hold at some times and not at others."""
-    names = ["approvals", "approvals", "soak", "window", "freeze", "healthy", "age"]
-    chosen = dice.sample(names, dice.choice([1, 1, 2]))
-    minute = dice.choice([1, 2, 5, 20])
-    window = dice.choice([f"Thu 00:00-00:{minute:02} UTC", f"Thu 00:{minute:02}-09:00 UTC"])
-    freeze = dice.choice(
-        ["2026-01-01 00:{:02} .. 2026-01-01 00:40 UTC", "2025-12-31 .. 2026-01-01 00:{:02} UTC"]
-    )
-    return Gates(
-        # Who uses one file is one person to it, whatever the actors are called.
-        approvals=1 if "approvals" in chosen and ledger == "github" else 0,
-        soak_s=dice.choice([60.0, 600.0]) if "soak" in chosen else 0.0,
-        window=window if "window" in chosen else "",
-        freeze=(freeze.format(minute),) if "freeze" in chosen else (),
-        source_healthy="healthy" in chosen,
-        backup_age_s=600.0 if "age" in chosen else 0.0,
-    )
 
 
 def make_project(shape: Shape, folder: Path) -> Project:
@@ -186,16 +138,29 @@ def _container_app(name: str, shape: Shape) -> App:
     types = ["web", "worker", "release"] if name == "ODB" else ["web"]
     health = "/health" if name in {"ODB", "SSO"} else ""
     processes = {each: ProcessSource(image="example/service") for each in types}
+    platform = "swarm" if name in shape.stacks.apps else "heroku"
+    on_swarm = platform == "swarm"
     targets = {
-        e: Target(name, e, "heroku", f"{name.lower()}-{e}", REPOSITORY, tuple(types), health)
+        e: Target(
+            name,
+            e,
+            platform,
+            stacks.stack(name, e),
+            REPOSITORY,
+            tuple(types),
+            "" if on_swarm else health,
+            options={"docker": stacks.DOCKER, "compose": "", "services": {}} if on_swarm else {},
+            registry=f"{stacks.HOST}/{shape.stacks.registry(e)}" if on_swarm else "",
+        )
         for e in shape.environments
     }
     after = tuple(other for other in shape.apps if other in {"SSO", "RES"} and name == "ODB")
     undo = Undo.NEVER if name == "ODB" and shape.undo_never else Undo.SAFE
-    backup = name in {"ODB", "SSO"} or (name == "RES" and shape.shares)
+    # Heroku's databases are backed up; what backs a swarm's up are other people's programs.
+    backup = not on_swarm and (name in {"ODB", "SSO"} or (name == "RES" and shape.shares))
     return App(
         name,
-        "heroku",
+        platform,
         REPOSITORY,
         targets,
         _records(name, shape),
@@ -258,7 +223,7 @@ async def furnish(cloud: Cloud, project: Project, shape: Shape, dice: random.Ran
             "database": f"odb-{e}" if app == "RES" and shape.shares else app in databases,
             "formation": _quantities(app, dice),
         }
-        for app in sorted(shape.apps)  # ODB's before those that share it
+        for app in sorted(set(shape.apps) - set(shape.stacks.apps))  # ODB's before those that share it
         for e in shape.environments
     ]
     await cloud.vendors["heroku"].create(cloud, {"apps": wishes})
@@ -269,7 +234,7 @@ async def furnish(cloud: Cloud, project: Project, shape: Shape, dice: random.Ran
             _build(world, app, version, dice)
     for environment in shape.environments:
         for app in project.apps:
-            _install(world, app, environment, 2 if environment == "dev" else 1, dice)
+            await _install(world, app, environment, 2 if environment == "dev" else 1, dice)
     return world
 
 
@@ -294,18 +259,27 @@ def _build(world: World, app: str, version: int, dice: random.Random) -> None:
         labels = {"io.liftlock.sandbox": behaviour} if behaviour and not same else {}
         absent = version == 2 and dice.random() < 0.1
         for environment in world.shape.environments:
-            place = f"{app.lower()}-{environment}/{type_}"
+            place = _repository(world, app, environment, type_)
             tags = [commit_of(version)] + (["latest"] if environment == "dev" and version == 2 else [])
             if environment == "dev" or not absent:
                 images[type_] = make_image(world.cloud, place, tags, labels=labels, seed=seed)[0]
+                if world.on_swarm(app):
+                    stacks.tag_by_id(world.cloud, place, images[type_], labels, seed)
         if labels:
             world.behaviours[images[type_]] = behaviour
         if version == 2 and dice.random() < 0.15:  # somebody built the same commit again, and pushed it there
-            place = f"{app.lower()}-staging/{type_}"
+            place = _repository(world, app, "staging", type_)
             make_image(world.cloud, place, [commit_of(version)], seed=f"{seed}-rebuilt")
 
 
-def _install(world: World, app: str, environment: str, version: int, dice: random.Random) -> None:
+def _repository(world: World, app: str, environment: str, process_type: str) -> str:
+    """Where an environment runs a process type's image from."""
+    if world.on_swarm(app):
+        return f"{world.shape.stacks.registry(environment)}/{app.lower()}/{process_type}"
+    return f"{app.lower()}-{environment}/{process_type}"
+
+
+async def _install(world: World, app: str, environment: str, version: int, dice: random.Random) -> None:
     """Let a version run and be recorded, without a promotion of ours."""
     commit, cloud = commit_of(version), world.cloud
     artifacts: dict[str, SiteVersion | ImageId | CommitId]
@@ -319,9 +293,12 @@ def _install(world: World, app: str, environment: str, version: int, dice: rando
         artifacts = {} if by_tool else {"site": SiteVersion(name)}
     else:
         images = world.images[app, version]
-        found = world.heroku_app(app, environment)
-        description = "Deployed " + ", ".join(f"{type_} ({image[7:19]})" for type_, image in images.items())
-        begin_release(cloud, found, "owner", description, dict(images), found["config_vars"])
+        if world.on_swarm(app):
+            await stacks.deploy(cloud, world.shape.stacks, app, environment, images, dice)
+        else:
+            found = world.heroku_app(app, environment)
+            described = ", ".join(f"{type_} ({image[7:19]})" for type_, image in images.items())
+            begin_release(cloud, found, "owner", f"Deployed {described}", dict(images), found["config_vars"])
         artifacts = {t: ImageId(i) for t, i in images.items()}
         by_tool = True
     payload = record_payload(
