@@ -11,8 +11,9 @@ from starlette.types import ASGIApp, Message
 
 from benchmarks.dashboard.server import SignedIn, bare, dashboard
 from benchmarks.dashboard.world import ENVIRONMENTS, ledger_at, opened, project
-from liftlock.commands.history import read_history
+from liftlock.commands.history import account_of, read_history
 from liftlock.commands.status import look_at
+from liftlock.web.gathering import Gathering
 
 PAGES = ("/", "/history", "/numbers")
 TIMES = 200
@@ -79,9 +80,14 @@ async def processor(title: str, ledger: str, folder: Path) -> None:
                 flush=True,
             )
     async with opened(ledger_at(ledger)) as adapters:
+        clock = adapters.clock
+        gathering = Gathering(whole, adapters, clock.now)
         looks: dict[str, Callable[[], Awaitable[object]]] = {
             "the board": lambda: look_at(whole, adapters, ENVIRONMENTS),
             "the history": lambda: read_history(whole, adapters, None, 50),
+            "the oldest promotion": lambda: account_of(whole, adapters, "1"),
+            "the numbers' 90 days, the first one": lambda: Gathering(whole, adapters, clock.now).within(90),
+            "the numbers' 90 days, a further one": lambda: gathering.within(90),
         }
         for name, look in looks.items():
-            print(f"| {title} | a look at {name} | | {await _taken_ms(look):.0f} ms | |", flush=True)
+            print(f"| {title} | a look at {name} | | {await _taken_ms(look):.1f} ms | |", flush=True)

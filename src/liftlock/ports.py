@@ -456,6 +456,16 @@ class NewIntent:
     """Whom a server acts for; "" where the ledger's own account asks for itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class PromotionRecords:
+    """The records of one promotion, by app."""
+
+    made: Mapping[str, Deployment]
+    """What is absent was never recorded."""
+    replaced: Mapping[str, Deployment]
+    """Those that were current before."""
+
+
 class EnvironmentRecords(Protocol):
     """What one look at the ledger found for an environment; more looks happen only where needed."""
 
@@ -540,6 +550,18 @@ class Ledger(Protocol):
     ) -> Sequence[Deployment]:
         """An app's records in an environment, newest first, other tools' included; `since` and
         `where` as for `intents`."""
+        ...
+
+    async def intent_of(self, id_: str) -> Intent | None:
+        """The promotion, rollback or deploy of that id. The same few requests however many there are."""
+        ...
+
+    async def deployment_of(self, id_: str) -> Deployment | None:
+        """The record of that id, ours or another tool's, of any app; as few requests as for `intent_of`."""
+        ...
+
+    async def records_of(self, intent: Intent, apps: Sequence[str]) -> PromotionRecords:
+        """The records of these apps that a promotion made, and those that it replaced."""
         ...
 
     async def others(

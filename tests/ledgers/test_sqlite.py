@@ -222,6 +222,11 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
             assert await ledger.others("staging", ["SSO", "ODB"], 1) == []
             assert await ledger.others("staging", ["SSO"], 1, by="somebody else") == []
 
+        async def account() -> None:
+            assert await ledger.intent_of(intent.id) is not None
+            assert await ledger.deployment_of("1") is not None
+            assert (await ledger.records_of(intent, ["SSO", "ODB"])).made
+
         async def steps(look: Callable[[], Awaitable[None]]) -> int:
             assert ledger.file.connection is not None
             taken = 0
@@ -236,7 +241,8 @@ async def test_reads_stay_flat_with_a_hundred_thousand_records(tmp_path: Path) -
             ledger.file.connection.set_progress_handler(None, 10)
             return taken
 
-        few = [await steps(plan), await steps(history)]
+        few = [await steps(plan), await steps(history), await steps(account)]
         await ledger.file.write(fill, durable=False)
         assert await steps(plan) <= few[0] + 5
         assert await steps(history) <= few[1] + 5
+        assert await steps(account) <= few[2] + 5

@@ -11,14 +11,16 @@ from liftlock.commands.names import check_names
 from liftlock.config import duration_s
 from liftlock.engine.backups import journaled_backups
 from liftlock.errors import UsageError
-from liftlock.model import Approval, Backup, Deployment, Intent, Project, State, Unknown
+from liftlock.model import Approval, Backup, Deployment, Intent, Project, Unknown
 from liftlock.naming import nearest
-from liftlock.ports import Adapters, anything
+from liftlock.ports import Adapters, Ledger, anything
 from liftlock.tasks import Background, all_at_once, each
 from liftlock.wording import listed
 
 MOST_NAMED = 5
 """How many ids are named where what was typed begins several."""
+NEWEST = 500
+"""How many of the newest promotions an id that is not whole may belong to."""
 LOOKED_THROUGH = 100
 """In how many of the newest entries people are looked for, where there is nothing by whoever was named."""
 
@@ -147,89 +149,67 @@ class Account:
 
 
 async def account_of(project: Project, adapters: Adapters, id_: str) -> Account | Deployment:
-    """The promotion of that id, of a unique beginning of it, or that made the record of that id.
+    """The promotion of that id, that made the record of that id, or a newer one with a unique beginning of it.
 
     Another tool's record is given as it is. Raises `UsageError` for an id that nothing has.
     """
-    seen: list[str] = []
-    intent = await _intent(adapters, id_, seen)
-    if intent is None:
-        record = await _record(project, adapters, id_)
-        if record is None:
-            near = nearest(id_, seen)
-            raise UsageError(
-                f"No promotion, rollback, deploy or record has the id {id_!r}.",
-                hint=(f"Did you mean {near}? " if near else "") + "See the ids with: liftlock history",
-            )
-        intent = await _intent(adapters, record.promotion, []) if record.promotion else None
+    ledger = adapters.ledger
+    async with all_at_once() as tasks:
+        promotion = Background(tasks, ledger.intent_of, id_)
+        recorded = Background(tasks, ledger.deployment_of, id_)
+    intent, record = await promotion.result(), await recorded.result()
+    if intent is None and record is not None:
+        intent = await ledger.intent_of(record.promotion) if record.promotion else None
         if intent is None:
             return record
-    return await _told_of(project, adapters, intent)
+    return await _told_of(project, adapters, intent or await _begun_with(ledger, id_))
 
 
-async def _intent(adapters: Adapters, id_: str, seen: list[str]) -> Intent | None:
-    """The promotion of that id, or the only one whose id begins so; adds the ids looked through to `seen`."""
+async def _begun_with(ledger: Ledger, id_: str) -> Intent:
+    """The only one of the newest promotions whose id begins so. Raises `UsageError`, naming what is near."""
+    seen: list[str] = []
 
-    def is_it(intent: Intent) -> bool:
+    def is_last(intent: Intent) -> bool:
         seen.append(intent.id)
-        return intent.id == id_
+        return len(seen) == NEWEST
 
-    found = await adapters.ledger.intents(None, 1, where=is_it)
-    if not found:
-        begun = [known for known in seen if known.startswith(id_)]
-        if len(begun) > 1:
-            more = f" and {len(begun) - MOST_NAMED} more" if len(begun) > MOST_NAMED else ""
-            raise UsageError(
-                f"{id_!r} begins {len(begun)} ids: {', '.join(begun[:MOST_NAMED])}{more}.",
-                hint="Type more of it.",
-            )
-        if begun:
-            found = await adapters.ledger.intents(None, 1, where=lambda i: i.id == begun[0])
-    return found[0] if found else None
-
-
-async def _record(project: Project, adapters: Adapters, id_: str) -> Deployment | None:
-    places = {f"{app} {e}": (e, app) for app in project.apps for e in project.apps[app].records}
-
-    async def look(name: str) -> Sequence[Deployment]:
-        return await adapters.ledger.deployments(*places[name], 1, where=lambda d: d.id == id_)
-
-    found = await each(places, look)
-    return next((records[0] for records in found.values() if records), None)
+    await ledger.intents(None, 1, where=is_last)
+    begun = [known for known in seen if known.startswith(id_)]
+    if len(begun) > 1:
+        more = f" and {len(begun) - MOST_NAMED} more" if len(begun) > MOST_NAMED else ""
+        raise UsageError(
+            f"{id_!r} begins {len(begun)} ids: {', '.join(begun[:MOST_NAMED])}{more}.",
+            hint="Type more of it.",
+        )
+    if begun and (intent := await ledger.intent_of(begun[0])) is not None:
+        return intent
+    near = nearest(id_, seen)
+    raise UsageError(
+        f"No promotion, rollback, deploy or record has the id {id_!r}.",
+        hint=(f"Did you mean {near}? " if near else "") + "See the ids with: liftlock history",
+    )
 
 
 async def _told_of(project: Project, adapters: Adapters, intent: Intent) -> Account:
     ledger, environment = adapters.ledger, intent.environment
     known = [a for a in intent.releases if a in project.apps and environment in project.apps[a].records]
 
-    async def look(app: str) -> Sequence[Deployment]:
-        """The record that it made and the one before; without success it may have made none."""
-        before = intent.replaced.get(app)
-        return await ledger.deployments(
-            environment,
-            app,
-            2 if before and intent.state is State.SUCCESS else 1,
-            since=None if before else intent.created_at,
-            where=lambda d: d.promotion == intent.id or d.id == before,
-        )
-
     async def journal() -> Sequence[Mapping[str, object]]:
         return await adapters.leases.journal(environment) if intent.is_open else ()
 
     async with all_at_once() as tasks:
-        records = Background(tasks, each, known, look)
+        recorded = Background(tasks, ledger.records_of, intent, known)
         approvals = Background(tasks, told, lambda: ledger.approvals(environment, intent.plan_digest))
         journaled = Background(tasks, told, journal)
-    found = await records.result()
+    records = await recorded.result()
     entries = await journaled.result()
-    made = {a: d for a in known for d in found[a] if d.promotion == intent.id}
-    backups = {b.database: b for d in made.values() for b in d.backups}
+    backups = {b.database: b for d in records.made.values() for b in d.backups}
     if not isinstance(entries, Unknown):
         backups |= {b.database: b for b in journaled_backups(intent, entries)}
     return Account(
         intent=intent,
-        records=made,
-        replaced={a: d for a in known for d in found[a] if d.promotion != intent.id},
+        records=records.made,
+        replaced=records.replaced,
         approvals=await approvals.result(),
         backups=tuple(sorted(backups.values(), key=lambda b: b.started_at)),
     )

@@ -17,7 +17,7 @@ from functools import partial
 from uuid import uuid4
 
 from liftlock.errors import UsageError, VendorRefusal
-from liftlock.ledgers.current import is_within
+from liftlock.ledgers.current import is_within, walked_to
 from liftlock.ledgers.github_deployments import (
     LOOKS_S,
     PER_PAGE,
@@ -41,7 +41,7 @@ from liftlock.ledgers.payload import (
 from liftlock.model import VIA, Approval, Deployment, Intent, Project, Recorded, RecordName, State, is_by
 from liftlock.plugins import Context, Plugin
 from liftlock.ports import Entry as Copied
-from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, anything
+from liftlock.ports import EnvironmentRecords, Ledger, NewDeployment, NewIntent, PromotionRecords, anything
 from liftlock.tasks import Once, together
 
 INTENT_TASK = "liftlock:promotion"
@@ -52,6 +52,8 @@ NEWEST_INTENTS = 3
 """How many intents of an environment are asked whether they stand open. One stands open at most,
 for a promotion begins only where none does; the others are for races that were lost."""
 MOST_AT_ONCE = 16
+MOST_DIGITS = 18
+"""No deployment's number has more."""
 MOST_SHOWN = 20
 """How many of an app's entries on a page are read for how long its steps took."""
 
@@ -168,6 +170,34 @@ class GitHubLedger:
         walk = self.deployments_api.walk(name.repository, name.environment, name.task)
         found = await walk.some(limit, since, lambda e: where(self.deployment(app, environment, e)))
         return list(await together(*[partial(self.judged, app, environment, entry) for entry in found]))
+
+    async def intent_of(self, id_: str) -> Intent | None:
+        entry = await self._entry_of(self.project.repository, id_)
+        if entry is None or not self.concerns(entry, None):
+            return None
+        (intent,) = await self.with_states([entry])
+        return intent
+
+    async def deployment_of(self, id_: str) -> Deployment | None:
+        places = {
+            (name.repository, name.task, name.environment.casefold()): (app.name, environment)
+            for app in self.project.apps.values()
+            for environment, name in app.records.items()
+        }
+        repositories = sorted({repository for repository, _, _ in places})
+        entries = await together(*[partial(self._entry_of, repository, id_) for repository in repositories])
+        for entry in filter(None, entries):
+            place = places.get((entry.repository, entry.task, entry.environment.casefold()))
+            if place is not None:
+                return await self.judged(*place, entry)
+        return None
+
+    async def _entry_of(self, repository: str, id_: str) -> Entry | None:
+        is_number = id_.isascii() and id_.isdecimal() and len(id_) <= MOST_DIGITS
+        return await self.deployments_api.one(repository, int(id_)) if is_number else None
+
+    async def records_of(self, intent: Intent, apps: Sequence[str]) -> PromotionRecords:
+        return await walked_to(self, intent, apps)
 
     async def others(
         self,

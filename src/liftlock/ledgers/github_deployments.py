@@ -108,6 +108,14 @@ class Deployments:
         """All deployments of a task (in an environment), from the newest back."""
         return Walk(self, repository, environment, task)
 
+    async def one(self, repository: str, id: int) -> Entry | None:  # noqa: A002 - GitHub's name
+        """The deployment of that id; None where the repository has none such, or is not to be seen."""
+        try:
+            answer = await self._http().request("GET", f"{_path(repository)}/{id}")
+        except NotFound:
+            return None
+        return _entry(repository, answer.object())
+
     async def statuses(self, repository: str, id: int) -> Sequence[Status]:  # noqa: A002 - GitHub's name
         """All statuses of a deployment, newest first."""
         found: list[Status] = []

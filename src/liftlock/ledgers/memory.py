@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from liftlock.ledgers.current import is_within, judged
+from liftlock.ledgers.current import is_within, judged, walked_to
 from liftlock.model import Approval, Deployment, Intent, Recorded, State, is_by
-from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
+from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, PromotionRecords, anything
 
 SHOWN = 20
 """How many of an app's newest records are shown beside the newest one."""
@@ -128,6 +128,16 @@ class Memory:
         found = _newest_first(self._records[environment, app])
         recent = (d for d in found if since is None or d.created_at >= since)
         return list(islice(filter(where, recent), limit))
+
+    async def intent_of(self, id_: str) -> Intent | None:
+        return self._intents.get(id_)
+
+    async def deployment_of(self, id_: str) -> Deployment | None:
+        every = (deployment for records in self._records.values() for deployment in records)
+        return next((deployment for deployment in every if deployment.id == id_), None)
+
+    async def records_of(self, intent: Intent, apps: Sequence[str]) -> PromotionRecords:
+        return await walked_to(self, intent, apps)
 
     async def others(
         self,

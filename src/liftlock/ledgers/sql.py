@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 
 from liftlock.ledgers.payload import intent_payload, read_intent, read_record, record_payload
 from liftlock.model import Approval, Deployment, Intent, State, is_by
-from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, anything
+from liftlock.ports import Clock, EnvironmentRecords, NewDeployment, NewIntent, PromotionRecords, anything
 from liftlock.sql_store import Row, Store, moment_of, row_read, text_of
 
 INTENTS = """
@@ -84,6 +84,8 @@ OTHERS_CREATORS = """
     )
     SELECT creator FROM people WHERE creator IS NOT NULL
 """
+INTENT = "SELECT * FROM $intents WHERE id = :id AND project = :project"
+DEPLOYMENT = "SELECT * FROM $deployments WHERE id = :id AND project = :project"
 OPEN_INTENTS = """
     SELECT * FROM $intents $by_open_intents
     WHERE project = :project AND environment = :environment AND state IN ('in_progress', 'queued', 'pending')
@@ -113,6 +115,11 @@ RECORD_OF_PROMOTION = """
     SELECT * FROM $deployments WHERE project = :project AND promotion = :promotion AND app = :app
     AND promotion <> ''
 """
+RECORDS_OF_PROMOTION = """
+    SELECT * FROM $deployments $by_deployments_of_promotion
+    WHERE project = :project AND promotion = :promotion AND promotion <> ''
+"""
+RECORDS = "SELECT * FROM $deployments WHERE project = :project AND id IN ({numbers})"
 MARK = """
     UPDATE $deployments SET state = :state, reached_success = reached_success OR :succeeded
     WHERE id = :id AND project = :project
@@ -135,6 +142,8 @@ COUNT = "SELECT count(*) AS records FROM $deployments WHERE project = :project"
 
 LAST = 2**63 - 1
 """No row has a higher number."""
+MOST_DIGITS = 18
+"""No row's number has more digits."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 BREATH = 50
 """After how many rows others get their turn: to read one takes as long as a small answer does."""
@@ -224,6 +233,27 @@ class SqlLedger(ABC):
     ) -> Sequence[Deployment]:
         place = {"environment": environment, "app": app}
         return await self._some(HISTORY, place, self.deployment, limit, since, where)
+
+    async def intent_of(self, id_: str) -> Intent | None:
+        return next(map(self.intent, await self._row_of(INTENT, id_)), None)
+
+    async def deployment_of(self, id_: str) -> Deployment | None:
+        return next(map(self.deployment, await self._row_of(DEPLOYMENT, id_)), None)
+
+    async def _row_of(self, sql: str, id_: str) -> Sequence[Row]:
+        """The row of that number, or none."""
+        number = _number(id_)
+        return () if number is None else await self.store.rows(self.sql(sql), self._values(id=number))
+
+    async def records_of(self, intent: Intent, apps: Sequence[str]) -> PromotionRecords:
+        rows = await self.store.rows(self.sql(RECORDS_OF_PROMOTION), self._values(promotion=intent.id))
+        made = {record.app: record for record in map(self.deployment, rows)}
+        known = (_number(intent.replaced[app]) for app in apps if app in intent.replaced)
+        numbers = {f"n{place}": number for place, number in enumerate(known) if number is not None}
+        sql = RECORDS.format(numbers=", ".join(f":{name}" for name in numbers))
+        rows = await self.store.rows(self.sql(sql), self._values(**numbers)) if numbers else ()
+        replaced = {record.app: record for record in map(self.deployment, rows)}
+        return PromotionRecords(*({a: of[a] for a in apps if a in of} for of in (made, replaced)))
 
     async def others(
         self,
@@ -351,6 +381,11 @@ class SqlLedger(ABC):
 def _newest(found: Sequence[Sequence[T]], limit: int) -> list[T]:
     """The newest of several lists, each newest first."""
     return list(islice(merge(*found, key=lambda one: int(one.id), reverse=True), limit))
+
+
+def _number(id_: str) -> int | None:
+    """A row's number; None for an id of another ledger, which may be anything."""
+    return int(id_) if id_.isascii() and id_.isdecimal() and len(id_) <= MOST_DIGITS else None
 
 
 def json_of(payload: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -89,6 +90,43 @@ class LedgerContract:
         assert [i.description for i in await world.another().intents(None, 10)] == ["2", "1", "0"]
         assert [i.description for i in await world.another().intents("staging", 10)] == ["2", "0"]
         assert [i.description for i in await world.another().intents(None, 2)] == ["2", "1"]
+
+    async def test_one_is_found_by_its_id(self, world: LedgerWorld) -> None:
+        intent = await world.ledger.open_intent(new_intent())
+        made = await world.ledger.record(new_deployment(RELEASES["SSO"], intent.id), intent)
+        await world.ledger.mark(made, State.SUCCESS)
+        await world.ledger.close_intent(intent, State.SUCCESS, "done")
+        there = world.another()
+        assert await there.intent_of(intent.id) == (await there.intents("staging", 1))[0]
+        assert await there.deployment_of(made.id) == (await there.deployments("staging", "SSO", 1))[0]
+
+    async def test_a_promotions_records_are_those_that_it_made_and_replaced(self, world: LedgerWorld) -> None:
+        first = await world.ledger.open_intent(new_intent("first"))
+        before = await world.ledger.record(new_deployment(RELEASES["SSO"], first.id), first)
+        await world.ledger.mark(before, State.SUCCESS)
+        await world.ledger.close_intent(first, State.SUCCESS, "")
+        new = replace(new_intent("second"), replaced={"SSO": before.id, "ODB": "elsewhere#7"})
+        second = await world.ledger.open_intent(new)
+        made = await world.ledger.record(new_deployment(RELEASES["SSO"], second.id), second)
+        await world.ledger.mark(made, State.SUCCESS)
+        await world.ledger.close_intent(second, State.SUCCESS, "")
+        there = world.another()
+        intent = await there.intent_of(second.id)
+        assert intent is not None
+        found = await there.records_of(intent, ["SSO", "ODB"])
+        assert {app: record.id for app, record in found.made.items()} == {"SSO": made.id}
+        assert {app: record.id for app, record in found.replaced.items()} == {"SSO": before.id}
+        assert (await there.records_of(intent, ["ODB"])).made == {}
+
+    @pytest.mark.parametrize("id_", ["99999999", "", "no-number", "²", "-1", "9" * 40])
+    async def test_an_id_that_nothing_has_finds_nothing(self, world: LedgerWorld, id_: str) -> None:
+        intent = await world.ledger.open_intent(new_intent())
+        made = await world.ledger.record(new_deployment(RELEASES["SSO"], intent.id), intent)
+        assert await world.ledger.intent_of(id_) is None
+        assert await world.ledger.deployment_of(id_) is None
+        if made.id != intent.id:  # else promotions and records are counted apart
+            assert await world.ledger.intent_of(made.id) is None
+            assert await world.ledger.deployment_of(intent.id) is None
 
     async def test_a_rollback_says_what_it_takes_back(self, ledger: Ledger) -> None:
         await ledger.open_intent(new_intent(kind=Kind.ROLLBACK, source="", reverts="41"))

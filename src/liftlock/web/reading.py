@@ -30,8 +30,9 @@ from liftlock.model import EMPTY, Deployment, Holding, Project
 from liftlock.planning.comparison import Comparison
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
+from liftlock.web.gathering import Gathered, Gathering
 from liftlock.web.live import PROJECT, Changes
-from liftlock.web.numbers import Report, change_of, report
+from liftlock.web.numbers import Report, report
 from liftlock.wiring import is_on_loopback
 
 FRESH_S = 20.0
@@ -47,8 +48,8 @@ MOST = 256
 MOST_LOOKS, MOST_LONG_LOOKS = 16, 2
 """How many looks go on at once, and how many of those that may read far back in the ledger: whoever asks for
 every page of the history must not keep the others from the board."""
-MOST_ENTRIES = 10_000
-"""How many entries of the history the numbers are made of, at most."""
+REPORTED = timedelta(minutes=15)
+"""How long the numbers of the last days stand where nothing is new: they only lose their oldest hour."""
 
 T = TypeVar("T")
 _LOG = logging.getLogger("liftlock.web")
@@ -198,6 +199,9 @@ class Reading:
         self.board_fresh_s = FRESH_S if is_on_loopback(project) else max(FRESH_S, TARGET_S * targets)
         """How old the board may be before it is looked at again. What changes through us, or is told to us, does not
         wait for it."""
+        self._gathering = Gathering(project, adapters, self.now)
+        self._reports: dict[int, tuple[Gathered, Report]] = {}
+        """By days, what their numbers were made of, and they."""
         self._turns = anyio.CapacityLimiter(MOST_LOOKS)
         self._long_turns = anyio.CapacityLimiter(MOST_LONG_LOOKS)
 
@@ -223,22 +227,24 @@ class Reading:
         ).view()
 
     async def _numbers(self, days: int) -> Report:
-        until = self.now()
         # A change that began before may have ended within these days.
-        wanted = Wanted(since=until - timedelta(days=days + 1))
-        found = await read_history(self.project, self.adapters, None, MOST_ENTRIES, wanted)
-        changes = [change for entry in found.entries if (change := change_of(entry)) is not None]
-        is_cut = len(found.entries) >= MOST_ENTRIES
+        found = await self._gathering.within(days + 1)
+        until = self.now()
+        known = self._reports.get(days)
+        if known is not None and known[0] is found and until - known[1].until < REPORTED:
+            return known[1]
         make = partial(
             report,
-            changes,
+            found.changes,
             list(self.project.environments),
             list(self.project.apps),
             until,
             days,
-            is_cut=is_cut,
+            is_cut=found.is_cut,
         )
-        return await anyio.to_thread.run_sync(make)  # it takes a moment, and others ask for pages
+        told = await anyio.to_thread.run_sync(make)  # it takes a moment, and others ask for pages
+        self._reports[days] = found, told
+        return told
 
     async def account(self, id_: str) -> View[Account | Deployment]:
         """One promotion, rollback or deploy, or another tool's record."""
