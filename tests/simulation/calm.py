@@ -13,6 +13,9 @@ from tests.simulation.errands import Errand
 from tests.simulation.promises import Promises
 from tests.simulation.world import World
 
+START_LIMIT_S = 300.0
+"""Dynos that take longer to come up are not waited for (docs/explanation/limits.md)."""
+
 
 class Calm:
     """Faults are off: somebody new comes, from anywhere."""
@@ -67,8 +70,10 @@ class Calm:
             at >= promotion.opened and where == environment
             for (where, _), at in self.promises.migrations.crashed.items()
         )
+        settings = world.cloud.settings
+        late = settings.boot_s + settings.release_s > START_LIMIT_S
         apps = world.cloud.store.table("heroku.apps").values()
-        return not (ill or by_hand or crashed or any(app["fail_backups"] for app in apps))
+        return not (ill or by_hand or crashed or late or any(app["fail_backups"] for app in apps))
 
     def _judge_resumed(self, verb: str, environment: str, key: str) -> None:
         promotion = self.promises.promotions[key]
