@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from liftlock.docker_hosts import docker_host, ssh_command, tcp_base
+from liftlock.docker_hosts import docker_environ, docker_host, ssh_command, tcp_base
 from liftlock.errors import Unreachable, UsageError
 from liftlock.http import Http
 from liftlock.platforms.swarm.api import Swarm
@@ -56,6 +56,31 @@ def test_tcp_is_plain_on_this_machine_alone() -> None:
     assert tcp_base("tcp://swarm.example.com:2376", {}) == "https://swarm.example.com:2376"
     with pytest.raises(UsageError):
         tcp_base("npipe:////./pipe/docker_engine", {})
+
+
+@pytest.mark.parametrize(
+    ("address", "environ", "told"),
+    [
+        ("", {}, {"DOCKER_HOST": "unix:///var/run/docker.sock"}),
+        ("", {"DOCKER_HOST": "ssh://deploy@host"}, {"DOCKER_HOST": "ssh://deploy@host"}),
+        ("unix:///run/d.sock", {"DOCKER_HOST": "tcp://h:1"}, {"DOCKER_HOST": "unix:///run/d.sock"}),
+        ("tcp://127.0.0.1:2375", {}, {"DOCKER_HOST": "tcp://127.0.0.1:2375"}),
+        ("tcp://host:2376", {}, {"DOCKER_HOST": "tcp://host:2376", "DOCKER_TLS_VERIFY": "1"}),
+        (
+            "tcp://127.0.0.1:2376",
+            {"DOCKER_CERT_PATH": "/certificates"},
+            {
+                "DOCKER_HOST": "tcp://127.0.0.1:2376",
+                "DOCKER_TLS_VERIFY": "1",
+                "DOCKER_CERT_PATH": "/certificates",
+            },
+        ),
+    ],
+)
+def test_docker_itself_is_sent_to_the_same_engine_and_as_safely(
+    address: str, environ: dict[str, str], told: dict[str, str]
+) -> None:
+    assert docker_environ(address, environ) == told
 
 
 def test_certificates_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """How a Docker engine is reached, by the address that `DOCKER_HOST` would have.
 
 - `unix:///var/run/docker.sock`: a socket of this machine;
-- `tcp://host:2376`: with TLS, by the certificates in `DOCKER_CERT_PATH` or `~/.docker`, as docker itself
-  finds them; without TLS to this machine alone;
+- `tcp://host:2376`: with TLS, by the certificates in `DOCKER_CERT_PATH`, `DOCKER_CONFIG` or `~/.docker`, as
+  docker itself finds them; without TLS to this machine alone;
 - `ssh://user@host`: `docker system dial-stdio`, run at the other end by ssh.
 
 Sources: docker/cli, `docs/reference/commandline/cli.md`, "Environment variables", and
@@ -44,6 +44,23 @@ class DockerHost:
     transport: httpx2.AsyncBaseTransport
 
 
+def engine_address(address: str, environ: Mapping[str, str]) -> str:
+    """Where the engine is that a target names: nothing means that of docker's variable, or this machine's."""
+    return address or environ.get("DOCKER_HOST") or LOCAL
+
+
+def docker_environ(address: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables with which the docker command goes to the very engine that we do, and as safely.
+
+    By itself it would follow a context of its own, and speak TLS only when it is told to.
+    """
+    address = engine_address(address, environ)
+    told = {"DOCKER_HOST": address}
+    if not address.startswith(("unix:", "ssh:")) and tcp_base(address, environ).startswith("https:"):
+        told["DOCKER_TLS_VERIFY"] = "1"
+    return {**environ, **told}
+
+
 def docker_host(address: str, environ: Mapping[str, str], home: Path) -> DockerHost:
     """The way to the engine at an address. Opens nothing. Raises `UsageError`."""
     parts = urlsplit(address)
@@ -53,8 +70,8 @@ def docker_host(address: str, environ: Mapping[str, str], home: Path) -> DockerH
         return DockerHost("http://localhost", _SshTransport(ssh_command(address), environ))
     base = tcp_base(address, environ)
     if base.startswith("https://"):
-        folder = Path(environ.get("DOCKER_CERT_PATH") or home / ".docker")
-        return DockerHost(base, httpx2.AsyncHTTPTransport(verify=_certified(folder), limits=_LIMITS))
+        folder = Path(environ.get("DOCKER_CERT_PATH") or environ.get("DOCKER_CONFIG") or home / ".docker")
+        return DockerHost(base, _TlsTransport(folder))
     return DockerHost(base, _plain())
 
 
@@ -108,6 +125,33 @@ def _certified(folder: Path) -> ssl.SSLContext:
             hint="They are ca.pem, cert.pem and key.pem; DOCKER_CERT_PATH names their folder.",
         ) from error
     return context
+
+
+class _TlsTransport(httpx2.AsyncHTTPTransport):
+    """Connections on which both sides show a certificate.
+
+    With TLS 1.3 an engine that refuses ours does so after the handshake, and its words are lost as often as
+    not when it closes the connection; so a first request that is not answered says what that may mean.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(verify=_certified(folder), limits=_LIMITS)
+        self._folder = folder
+        self._has_answered = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            answer = await super().handle_async_request(request)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError, ssl.SSLError) as error:
+            if self._has_answered:
+                raise
+            has_one = (self._folder / "cert.pem").exists()
+            said = str(error) or "the connection was closed"
+            raise httpx2.ReadError(
+                f"{said}; the engine may not accept {'the' if has_one else 'us without a'} certificate in {self._folder}"
+            ) from error
+        self._has_answered = True
+        return answer
 
 
 class _SshTransport(httpx2.AsyncHTTPTransport):

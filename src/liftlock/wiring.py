@@ -466,10 +466,10 @@ class _Clients:
 
     def docker(self, address: str) -> Http:
         """The client of a Docker engine. The engine itself says who may talk to it: no credential is sent."""
-        from liftlock.docker_hosts import LOCAL, docker_host, tcp_base
+        from liftlock.docker_hosts import docker_host, engine_address, tcp_base
 
         environ = self.credentials.environ
-        address = address or environ.get("DOCKER_HOST") or LOCAL
+        address = engine_address(address, environ)
         if self.transport is not None:
             return self._client("docker", tcp_base(address, environ), address)
         if ("docker", address) not in self._by_key:

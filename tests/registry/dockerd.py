@@ -1,13 +1,19 @@
-"""A Docker engine of our own, on a socket of our own: nothing on the machine's engine is touched."""
+"""A Docker engine of our own, on a socket of our own: nothing on the machine's engine is touched.
+
+It is the engine of the `PATH`, with the image store that its version has of old. Another one is tried with
+`LIFTLOCK_TEST_ENGINE`, a folder with its dockerd, containerd, containerd-shim-runc-v2, runc, docker-init and
+docker-proxy, and containerd's image store with `LIFTLOCK_TEST_STORE=containerd`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,13 +25,19 @@ class NoEngine(Exception):
 class OwnEngine:
     """A running engine, which may be killed and started again where it was."""
 
-    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str], options: Sequence[str] = ()) -> None:
         self.host = f"unix://{folder / 'socket'}"
         self._folder = folder
-        self._environ = {**os.environ, **variables}
+        self._environ = {**os.environ, "PATH": _path(), **variables}
+        is_containerds = os.environ.get("LIFTLOCK_TEST_STORE") == "containerd"
+        settings = folder / "daemon.json"
+        settings.write_text(json.dumps({"features": {"containerd-snapshotter": is_containerds}}))
+        # The drivers that need nothing of the file system below.
+        driver = "native" if is_containerds else "vfs"
         self._argv = [
             "dockerd", "--host", self.host, "--data-root", str(folder / "data"), "--exec-root", str(folder / "run"),
-            "--pidfile", str(folder / "pid"), "--bridge=none", "--iptables=false", "--storage-driver=vfs",
+            "--pidfile", str(folder / "pid"), "--config-file", str(settings),
+            "--bridge=none", "--iptables=false", f"--storage-driver={driver}", *options,
         ]  # fmt: skip
         self._process = self._started()
 
@@ -53,16 +65,23 @@ class OwnEngine:
         self._process.wait(60)
 
 
+def _path() -> str:
+    """Where an engine's programs are looked for."""
+    return os.pathsep.join(filter(None, [os.environ.get("LIFTLOCK_TEST_ENGINE"), os.environ["PATH"]]))
+
+
 @contextmanager
-def own_engine(variables: Mapping[str, str] | None = None) -> Iterator[OwnEngine]:
-    """Run an engine, `variables` among its own. Raises `NoEngine` where it cannot run."""
-    if shutil.which("docker") is None or shutil.which("dockerd") is None:
+def own_engine(
+    variables: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Iterator[OwnEngine]:
+    """Run an engine, `variables` and `options` among its own. Raises `NoEngine` where it cannot run."""
+    if shutil.which("docker") is None or shutil.which("dockerd", path=_path()) is None:
         raise NoEngine("docker and dockerd are not installed (apt-get install docker.io)")
     if os.geteuid() != 0:
         raise NoEngine("an engine of its own needs root")
     # A short path: a unix socket's name has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="liftlock-dockerd-", ignore_cleanup_errors=True) as name:
-        engine = OwnEngine(Path(name), variables or {})
+        engine = OwnEngine(Path(name), variables or {}, options)
         try:
             yield engine
         finally:

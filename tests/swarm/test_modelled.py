@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from liftlock.errors import ReleaseFailed
 from liftlock.model import Known
 from liftlock.platforms.swarm import marks
 from liftlock.platforms.swarm.api import registry_auth
@@ -31,6 +32,22 @@ def test_an_undo_waits_for_the_migration_that_a_crash_has_left_running() -> None
         assert not await jobs_of(world)
 
     play(story, types=("release", "web"))
+
+
+def test_a_service_that_the_engine_changes_meanwhile_is_read_again_after_ever_longer_pauses() -> None:
+    async def story(world: Modelled) -> None:
+        old, new = await world.built("1"), await world.built("2")
+        await world.deployed(old)
+        body = {"message": "rpc error: code = Unknown desc = update out of sequence"}
+        world.fault(method="POST", path="/update", action="status", status=500, body=body, times=4)
+        began = anyio.current_time()
+        await world.platform.release(world.target(), new, world.progress, "p1")
+        assert anyio.current_time() - began == pytest.approx(0.05 + 0.1 + 0.2 + 0.4, abs=0.1)
+        world.fault(method="POST", path="/update", action="status", status=500, body=body)
+        with pytest.raises(ReleaseFailed, match="something else keeps changing it"):
+            await world.platform.release(world.target(), old, world.progress, "p2")
+
+    play(story, types=("web",))
 
 
 async def jobs_of(world: Modelled) -> list[str]:

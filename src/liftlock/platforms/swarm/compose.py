@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from liftlock.docker_hosts import docker_environ
 from liftlock.errors import ReleaseFailed, UsageError
 from liftlock.model import Target
 from liftlock.platforms.swarm.marks import Mark, reference
@@ -66,8 +67,7 @@ class Compose:
             return
         document = await anyio.to_thread.run_sync(self._read, self.path)
         text = self._cut(document, missing, mark)
-        address = target.options.get("docker", "")
-        environ = {**self.environ, **({"DOCKER_HOST": address} if address else {})}
+        environ = docker_environ(target.options.get("docker", ""), self.environ)
         argv = ["docker", "stack", "deploy", "--with-registry-auth", "--resolve-image", "never"]
         argv += ["--compose-file", "-", target.name]
         async with self.turn:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import anyio
+
 from liftlock.errors import (
     AnswerLost,
     LiftlockError,
@@ -27,6 +29,8 @@ from liftlock.tasks import together
 _REPEATS = 5
 """How often a service is read and changed again because something else changed it in between: the engine
 itself does, whenever an update of it begins or ends."""
+_PAUSE_S = 0.05
+"""Before it is read again, doubled each time: what the engine writes of one update comes within a second."""
 
 Auth = Callable[[str], Awaitable[Mapping[str, str]]]
 """The header with the credentials for a repository's registry."""
@@ -161,6 +165,7 @@ class Switcher:
                 await self.swarm.update(service, spec, auth, roll_back=roll_back)
                 return
             except (AnswerLost, OutOfSequence, Unreachable, VendorFailure) as error:
+                await anyio.sleep(_PAUSE_S * 2**attempt)
                 now = await patiently(partial(self.swarm.service, service.id))
                 if now is not None and digest_of(now.image) == digest_of(image_of(spec)):
                     return
