@@ -111,15 +111,18 @@ class Actor:
         if self.kill and (self.kill.what, self.kill.n) == ("made", self.made):
             self.die()
 
-    def _befalls(self, what: str) -> None:
-        if self.kill and (self.kill.what, self.kill.n) == (what, self.requests):
+    def begin_request(self) -> int:
+        """Begin a request; gives its number, as others may begin before this one is answered."""
+        self.requests += 1
+        return self.requests
+
+    def _befalls(self, what: str, request: int) -> None:
+        if self.kill and (self.kill.what, self.kill.n) == (what, request):
             self.die()
-        if self.suspension and (self.suspension.what, self.suspension.n) == (what, self.requests):
+        if self.suspension and (self.suspension.what, self.suspension.n) == (what, request):
             now = trio.current_time()
             self.asleep.append((now, now + self.suspension.lasts_s))
-            self.tell(
-                f"{self.name} is suspended for {self.suspension.lasts_s:.0f} s at request {self.requests}"
-            )
+            self.tell(f"{self.name} is suspended for {self.suspension.lasts_s:.0f} s at request {request}")
 
 
 class Line(httpx2.AsyncBaseTransport):
@@ -135,9 +138,9 @@ class Line(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         actor = self._actor
-        actor.requests += 1
+        number = actor.begin_request()
         request.headers[BEGUN] = repr(trio.current_time())
-        actor._befalls("before")
+        actor._befalls("before", number)
         await actor._awake()
         if actor.dead:
             raise httpx2.ConnectError("it is dead")
@@ -147,7 +150,7 @@ class Line(httpx2.AsyncBaseTransport):
             await trio.lowlevel.checkpoint()
             raise httpx2.ConnectError("connection refused")
         response = await self._cloud.handle_async_request(request)
-        actor._befalls("after")
+        actor._befalls("after", number)
         await actor._awake()
         if actor.dead:
             raise httpx2.ReadError("it is dead")

@@ -78,14 +78,14 @@ class MortalFile(SqliteFile):
 
     async def _when_free(self, work: Any) -> Any:
         actor = self._actor
-        actor.requests += 1
-        actor._befalls("before")
+        number = actor.begin_request()
+        actor._befalls("before", number)
         await actor._awake()
         if actor.dead:
             raise LiftlockError("it is dead")
         done = await super()._when_free(work)
         self._changed(actor)
-        actor._befalls("after")
+        actor._befalls("after", number)
         await actor._awake()
         await anyio.lowlevel.checkpoint()
         if actor.dead:

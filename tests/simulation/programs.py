@@ -43,8 +43,8 @@ class Played(Command):
         actor = self._actor
         version, environment = version_of(_commit(release)), target.environment
         levels = self._world.levels
-        actor.requests += 1
-        actor._befalls("before")
+        number = actor.begin_request()
+        actor._befalls("before", number)
         await actor._awake()
         if verb == "status":
             await anyio.sleep(STATUS_S)
@@ -62,7 +62,7 @@ class Played(Command):
             if verb == "apply":
                 self._world.levels_before[environment, version] = levels[environment]
             levels[environment] = goal
-        actor._befalls("after")
+        actor._befalls("after", number)
         await anyio.lowlevel.checkpoint()
         ended(not fails)
         return Outcome(1 if fails else 0, (f"{verb} of {version}",))
