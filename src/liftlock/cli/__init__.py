@@ -23,5 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from liftlock.cli.app import run
 
     gc.freeze()
+    gc.set_threshold(10_000)  # a command imports more when it is called, and is soon over
     gc.enable()
     return run(arguments)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
+from threading import Timer
 from typing import TYPE_CHECKING, Annotated
 
 import anyio
@@ -103,9 +103,15 @@ async def opened(project: Project, output: Output) -> AsyncIterator[Adapters]:
         yield adapters
 
 
+MEANWHILE_S = 0.1
+"""By then the first requests are on their way: an import beside them would hold them back."""
+
+
 def import_meanwhile(module: str) -> None:
     """Import in a thread what is needed only once the first answers are in: that wait is idle."""
-    Thread(target=import_module, args=(module,), daemon=True).start()
+    waiting = Timer(MEANWHILE_S, import_module, (module,))
+    waiting.daemon = True
+    waiting.start()
 
 
 async def until_signalled(
