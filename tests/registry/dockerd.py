@@ -25,15 +25,16 @@ class NoEngine(Exception):
 class OwnEngine:
     """A running engine, which may be killed and started again where it was."""
 
-    def __init__(self, folder: Path, variables: Mapping[str, str], options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, variables: Mapping[str, str], options: Sequence[str], *, containerds_store: bool
+    ) -> None:
         self.host = f"unix://{folder / 'socket'}"
         self._folder = folder
         self._environ = {**os.environ, "PATH": _path(), **variables}
-        is_containerds = os.environ.get("LIFTLOCK_TEST_STORE") == "containerd"
         settings = folder / "daemon.json"
-        settings.write_text(json.dumps({"features": {"containerd-snapshotter": is_containerds}}))
+        settings.write_text(json.dumps({"features": {"containerd-snapshotter": containerds_store}}))
         # The drivers that need nothing of the file system below.
-        driver = "native" if is_containerds else "vfs"
+        driver = "native" if containerds_store else "vfs"
         self._argv = [
             "dockerd", "--host", self.host, "--data-root", str(folder / "data"), "--exec-root", str(folder / "run"),
             "--pidfile", str(folder / "pid"), "--config-file", str(settings),
@@ -72,16 +73,20 @@ def _path() -> str:
 
 @contextmanager
 def own_engine(
-    variables: Mapping[str, str] | None = None, options: Sequence[str] = ()
+    variables: Mapping[str, str] | None = None, options: Sequence[str] = (), store: str | None = None
 ) -> Iterator[OwnEngine]:
-    """Run an engine, `variables` and `options` among its own. Raises `NoEngine` where it cannot run."""
+    """Run an engine, `variables` and `options` among its own. Raises `NoEngine` where it cannot run.
+
+    `store` is "containerd" or "" for Docker's own; as `LIFTLOCK_TEST_STORE` says where it is not given.
+    """
+    store = os.environ.get("LIFTLOCK_TEST_STORE", "") if store is None else store
     if shutil.which("docker") is None or shutil.which("dockerd", path=_path()) is None:
         raise NoEngine("docker and dockerd are not installed (apt-get install docker.io)")
     if os.geteuid() != 0:
         raise NoEngine("an engine of its own needs root")
     # A short path: a unix socket's name has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="liftlock-dockerd-", ignore_cleanup_errors=True) as name:
-        engine = OwnEngine(Path(name), variables or {}, options)
+        engine = OwnEngine(Path(name), variables or {}, options, containerds_store=store == "containerd")
         try:
             yield engine
         finally:

@@ -225,8 +225,8 @@ with (fake / "calls").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 words = sys.argv[1:]
 if words[:2] == ["image", "inspect"]:
-    if words[-1] == "example/absent":
-        sys.exit("Error: No such image: example/absent")
+    if words[-1] == "example/absent" or words[-1] == "sha256:" + "2" * 64:
+        sys.exit("Error: No such image: " + words[-1])
     print(json.dumps("sha256:" + "1" * 64))
 elif words[:2] == ["image", "save"]:
     shutil.copy(fake / "image.tar", words[words.index("--output") + 1])
@@ -236,7 +236,12 @@ elif words[:2] == ["buildx", "build"]:
     if (fake / "broken").exists():
         print("step 1", os.environ.get("NPM_TOKEN"))
         sys.exit("step 2 failed")
-    pathlib.Path(words[words.index("--iidfile") + 1]).write_text("sha256:" + "1" * 64)
+    names = ["sha256:" + "1" * 64, "sha256:" + "2" * 64]
+    if (fake / "elsewhere").exists():
+        names.reverse()
+    metadata = {"containerimage.digest": names[0], "containerimage.config.digest": names[1]}
+    pathlib.Path(words[words.index("--metadata-file") + 1]).write_text(json.dumps(metadata))
+    pathlib.Path(words[words.index("--iidfile") + 1]).write_text(names[1])
 """
 
 
@@ -304,8 +309,9 @@ async def test_a_dockerfile_is_built_without_attestations_and_its_secrets_are_mo
     image = await with_secret.image(source, tmp_path, quiet)
     assert image.image_id.value == sha256(CONFIG)
     (build,) = [call for call in docker() if call[:2] == ["buildx", "build"]]
-    identity = build.index("--iidfile")
-    assert build[:identity] + build[identity + 2 :] == [
+    files = build.index("--iidfile")
+    assert build[files + 2] == "--metadata-file"
+    assert build[:files] + build[files + 4 :] == [
         "buildx", "build", "--load", "--provenance=false", "--sbom=false", "--file", str(tmp_path / "Dockerfile"),
         "--platform", "linux/amd64", "--target", "production", "--build-arg", "VERSION=21",
         "--secret", "id=npm,env=NPM_TOKEN", str(tmp_path / "app"),
@@ -315,6 +321,19 @@ async def test_a_dockerfile_is_built_without_attestations_and_its_secrets_are_mo
         await Sources(cache, with_secret.environ).image(source, tmp_path, quiet)
     assert "step 2 failed" in caught.value.message
     assert "very-secret-token" not in caught.value.message
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["containerd's store", "a builder elsewhere"])
+@pytest.mark.usefixtures("docker")
+async def test_what_buildkit_built_is_found_by_the_name_that_the_engine_knows(
+    sources: Sources, tmp_path: Path, elsewhere: bool
+) -> None:
+    """As an engine 29.7 and buildx 0.29 told: the file of the image's id holds its config's digest."""
+    if elsewhere:
+        (tmp_path / "fake" / "elsewhere").touch()
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    image = await sources.image(ProcessSource(dockerfile="Dockerfile"), tmp_path, quiet)
+    assert image.image_id.value == sha256(CONFIG)
 
 
 async def test_without_docker_it_says_what_needs_none(cache: LayerCache, tmp_path: Path) -> None:

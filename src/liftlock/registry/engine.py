@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -21,9 +22,12 @@ from liftlock.programs import run
 from liftlock.registry.archives import read_archive
 from liftlock.registry.layers import LayerCache
 from liftlock.registry.local_images import LocalImage, diff_ids, packed_image
+from liftlock.registry.manifests import is_sha256
 
 BUILD_LIMIT_S = 3600.0
 LOOK_LIMIT_S = 60.0
+_ID, _METADATA = "id", "metadata.json"
+"""The files in which a builder says what it built."""
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
 
 
@@ -87,15 +91,21 @@ class Engine:
         Secrets are mounted (`RUN --mount=type=secret`), never arguments. Raises `LiftlockError` with
         the end of the log.
         """
-        async with anyio.TemporaryDirectory(prefix="liftlock-build-") as folder:
-            file = Path(folder) / "id"
-            arguments = await self._build_arguments(source, checkout, file)
+        async with anyio.TemporaryDirectory(prefix="liftlock-build-") as name:
+            folder = Path(name)
+            arguments = await self._build_arguments(source, checkout, folder)
             progress(f"building {source.dockerfile}")
             await self._docker(arguments, f"{source.dockerfile} does not build", checkout, BUILD_LIMIT_S)
-            engine_id = file.read_text().strip()
-        return await self.image(engine_id, progress)
+            told = (folder / _ID).read_text().strip()
+            manifest = await anyio.to_thread.run_sync(_manifest_of, folder / _METADATA)
+        # BuildKit calls its image by the config's digest, by which containerd's store does not know it; and what
+        # it calls the manifest's digest is unknown where an image came from a builder elsewhere into Docker's own.
+        if manifest:
+            with suppress(ArtifactMissing):
+                return await self.image(manifest, progress)
+        return await self.image(told, progress)
 
-    async def _build_arguments(self, source: ProcessSource, checkout: Path, file: Path) -> Sequence[str]:
+    async def _build_arguments(self, source: ProcessSource, checkout: Path, folder: Path) -> Sequence[str]:
         dockerfile = checkout / source.dockerfile
         if not dockerfile.is_file():
             raise UsageError(
@@ -112,7 +122,8 @@ class Engine:
         arguments = (
             ["buildx", "build", "--load", "--provenance=false", "--sbom=false"] if buildx else ["build"]
         )
-        arguments += ["--file", str(dockerfile), "--iidfile", str(file)]
+        arguments += ["--file", str(dockerfile), "--iidfile", str(folder / _ID)]
+        arguments += ["--metadata-file", str(folder / _METADATA)] if buildx else []
         # Without BuildKit, old engines know no platform but their own.
         arguments += ["--platform", source.platform or "linux/amd64"] if buildx or source.platform else []
         arguments += ["--target", source.target] if source.target else []
@@ -153,6 +164,18 @@ class Engine:
                 hint="Start it, or set DOCKER_HOST; `archive`, `layout` and `directory` need none.",
             )
         raise LiftlockError(f"{what} ({ending(outcome.exit_code)}):{outcome.tail}")
+
+
+def _manifest_of(metadata: Path) -> str:
+    """What BuildKit says that the manifest's digest of its image is; "" where nothing does.
+
+    Source: docker/buildx, `docs/reference/buildx_build.md`, "--metadata-file".
+    """
+    try:
+        told = json.loads(metadata.read_text())["containerimage.digest"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return told if isinstance(told, str) and is_sha256(told) else ""
 
 
 def ending(exit_code: int | None) -> str:
