@@ -30,9 +30,11 @@ from liftlock.model import EMPTY, Deployment, Holding, Project
 from liftlock.planning.comparison import Comparison
 from liftlock.planning.plan import Plan
 from liftlock.ports import Adapters
+from liftlock.web.following import Sightings, followed
 from liftlock.web.gathering import Gathered, Gathering
 from liftlock.web.live import PROJECT, Changes
 from liftlock.web.numbers import Report, report
+from liftlock.web.timeline import Timeline
 from liftlock.wiring import is_on_loopback
 
 FRESH_S = 20.0
@@ -43,6 +45,8 @@ WAIT_S = 1.5
 TARGET_S = 4.0
 """For how many seconds longer the board is fresh for each target that is elsewhere: a look at one costs some two
 requests, and Heroku takes 4,500 an hour. So whoever only watches uses less than half of them."""
+FOLLOW_S, FOLLOW_TARGET_S = 1.0, 0.5
+"""How old what is seen of a promotion elsewhere may be that somebody watches: at least, and for each target."""
 MOST = 256
 """How many observations are kept; the one that was wanted longest ago goes first."""
 MOST_LOOKS, MOST_LONG_LOOKS = 16, 2
@@ -98,9 +102,10 @@ class Observed(Generic[T]):
         self._is_outdated = False
         self._seen = anyio.Event()
 
-    async def view(self, wait_s: float = WAIT_S) -> View[T]:
+    async def view(self, wait_s: float = WAIT_S, fresh_s: float | None = None) -> View[T]:
         """What is known; waits, and not for long, where that is nothing or surely old."""
-        if self._is_outdated or anyio.current_time() - self._looked_at > self._fresh_s:
+        fresh_s = self._fresh_s if fresh_s is None else fresh_s
+        if self._is_outdated or anyio.current_time() - self._looked_at > fresh_s:
             must_wait = self._is_outdated or self._at is None
             self.look()
             if must_wait:
@@ -184,6 +189,15 @@ class PlanAsked:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A promotion that runs elsewhere."""
+
+    timeline: Timeline
+    holding: Holding | None
+    """Who holds its environment; None for nobody: then it was interrupted."""
+
+
 class Reading:
     """A project, as its pages and its API see it."""
 
@@ -199,6 +213,7 @@ class Reading:
         self.board_fresh_s = FRESH_S if is_on_loopback(project) else max(FRESH_S, TARGET_S * targets)
         """How old the board may be before it is looked at again. What changes through us, or is told to us, does not
         wait for it."""
+        self._seen: OrderedDict[str, Sightings] = OrderedDict()
         self._gathering = Gathering(project, adapters, self.now)
         self._reports: dict[int, tuple[Gathered, Report]] = {}
         """By days, what their numbers were made of, and they."""
@@ -248,9 +263,39 @@ class Reading:
 
     async def account(self, id_: str) -> View[Account | Deployment]:
         """One promotion, rollback or deploy, or another tool's record."""
-        return await self._observed(
-            ("account", id_), partial(account_of, self.project, self.adapters, id_)
-        ).view()
+        return await self._account(id_).view()
+
+    def _account(self, id_: str) -> Observed[Account | Deployment]:
+        return self._observed(("account", id_), partial(account_of, self.project, self.adapters, id_))
+
+    async def followed(self, account: Account) -> Followed:
+        """How a promotion stands that runs elsewhere. As long as somebody holds its environment, it is looked at often."""
+        environment = account.intent.environment
+        lease = await self.lease(environment)
+        holding = lease.value[0] if lease.value is not None else None
+        fresh_s = FRESH_S if holding is None else self._follow_s(environment)
+        look = partial(look_at, self.project, self.adapters, [environment])
+        view = await self._observed(("environment", environment), look).view(fresh_s=fresh_s)
+        if holding is not None:
+            await self._account(account.intent.id).view(0.0, fresh_s)
+        cells = view.value.cells.values() if view.value is not None else ()
+        running = {cell.app: cell.running for cell in cells}
+        timeline = followed(
+            self.project, account, running, self.now(), self._sightings(account), is_held=holding is not None
+        )
+        return Followed(timeline, holding)
+
+    def _follow_s(self, environment: str) -> float:
+        """How old what is seen of a promotion may be: a promotion takes minutes, so these looks are few."""
+        targets = sum(environment in app.targets for app in self.project.apps.values())
+        return FOLLOW_S if is_on_loopback(self.project) else max(FOLLOW_S, FOLLOW_TARGET_S * targets)
+
+    def _sightings(self, account: Account) -> Sightings:
+        seen = self._seen.setdefault(account.intent.id, Sightings())
+        self._seen.move_to_end(account.intent.id)
+        if len(self._seen) > MOST:
+            self._seen.popitem(last=False)
+        return seen
 
     async def plan(self, asked: PlanAsked) -> View[Plan]:
         """What a promotion or a rollback would do now."""

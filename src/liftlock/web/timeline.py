@@ -22,6 +22,7 @@ GUESS_S = 2.0
 """How long a step is drawn whose time nobody knows."""
 REQUEST_S = 0.4
 """How long one is drawn that is a request to the ledger."""
+SEEN = "as seen from here"
 LONG = frozenset({"stage", "backup", "release", "verify", "undo"})
 _BARRIERS = frozenset(kind.value for kind in BARRIERS)
 
@@ -158,6 +159,45 @@ def heard(events: Iterable[Mapping[str, Any]], now: datetime) -> Timeline:
     for event in events:
         story.hear(event)
     return story.told(now)
+
+
+def sighted(
+    steps: Sequence[PlannedStep],
+    begins: Mapping[str, float],
+    ends: Mapping[str, float],
+    now_s: float | None,
+) -> Timeline:
+    """A run by what was seen of it from outside: by step, when it ended, and where it is known when it began.
+
+    `steps` come after those that they need. What has all that it needs goes on, unless nothing does: without `now_s`.
+    """
+    heard: dict[str, _Heard] = {}
+    passed: dict[str, float] = {}
+    for step in steps:
+        needs = [passed.get(need) for need in step.needs]
+        known = [need for need in needs if need is not None]
+        is_due = len(known) == len(needs)
+        began_s = begins.get(step.id, max(known, default=0.0))
+        ended_s = ends.get(step.id)
+        if step.kind in _BARRIERS:
+            if is_due:
+                passed[step.id] = began_s
+        elif ended_s is not None:
+            passed[step.id] = ended_s
+            began_s = min(began_s, ended_s)
+            heard[step.id] = _Heard(
+                step.kind, step.app, began_s, None, ended_s, Progress.DONE, "" if step.id in begins else SEEN
+            )
+        elif is_due and now_s is not None:
+            heard[step.id] = _Heard(step.kind, step.app, began_s, step.expected_s)
+    bars, marks = _laid_out(steps, heard, now_s)
+    return Timeline(
+        bars=bars,
+        marks=marks,
+        now_s=now_s,
+        steps=len(bars),
+        done=sum(bar.progress is Progress.DONE for bar in bars),
+    )
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import pytest
 from liftlock.errors import NotHealthy
 from liftlock.model import Gates, Serve
 from tests.commands.world import World
-from tests.web.browser.conftest import Served, Visitor, listening
+from tests.web.browser.conftest import Served, Visitor, listening, wait_until
 
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -77,6 +77,27 @@ def test_a_promotion_is_begun_on_its_plan_and_its_bars_fill_by_themselves(
     expect(page.locator(".bar.running")).to_have_count(0)
     expect(page.get_by_text("runs the new")).to_have_count(3)
     assert page.evaluate("window.isTheSame")  # nobody loaded the page again
+
+
+def test_the_bars_of_a_promotion_that_runs_elsewhere_fill_too(
+    slow: Served, visitor: Callable[..., Visitor]
+) -> None:
+    slow.world.platform.takes_s = {"stage": 0.5, "backup": 0.5, "release": 1.5, "settle": 1.5}
+    ended = slow.portal.start_task_soon(slow.world.run, slow.world.plan)
+    ledger = slow.world.ledger
+    wait_until(lambda: bool(slow.portal.call(ledger.intents, "staging", 1)), "the promotion began")
+    (intent,) = slow.portal.call(ledger.intents, "staging", 1)
+    page = visitor().goes(f"{slow.url}/promotions/{intent.id}")
+    expect(page.get_by_text("It has not ended.")).to_be_visible()
+    page.evaluate("window.isTheSame = true")
+    seen = set()
+    while not ended.done():
+        seen.add(page.locator(".bar.done").count())
+        page.wait_for_timeout(50)
+    assert len(seen) > 2, f"they did not fill: {seen}"
+    slow.portal.call(slow.app.state.site.reading.outdate)
+    expect(page.locator(".chip.big")).to_have_text("succeeded")
+    assert page.evaluate("window.isTheSame")
 
 
 def test_the_board_of_others_follows(slow: Served, visitor: Callable[..., Visitor]) -> None:

@@ -21,6 +21,7 @@ from liftlock.web.pages.forms import check_typed, read_form, seen_at
 from liftlock.web.pages.history import outcome
 from liftlock.web.pages.render import address, page
 from liftlock.web.pictures.gantt import gantt
+from liftlock.web.reading import Followed
 from liftlock.web.site import Site, site_of
 from liftlock.web.timeline import Timeline, heard, recorded
 from liftlock.web.work.orders import Options, Order, OrderKind, WorkItem, WorkState
@@ -33,6 +34,8 @@ STANDINGS = {
 }
 RELOAD_S = 1
 """How often a page without news asks for itself while something runs: bars grow between events."""
+FOLLOWED_S = 1
+"""The same for what runs elsewhere."""
 RECENT = 50
 
 
@@ -111,7 +114,10 @@ async def promotion(request: Request) -> Response:
         )
     if isinstance(found, Account):
         require(request, Right.SEE, found.intent.environment)
-        return await _shown(request, version, None, recorded(found), found)
+        if not found.intent.is_open:
+            return await _shown(request, version, None, recorded(found), found)
+        elsewhere = await site.reading.followed(found)
+        return await _shown(request, version, None, elsewhere.timeline, found, elsewhere)
     if view.trouble is not None:
         raise view.trouble
     return page(request, "waiting.html", version=version, reload_s=2, what=f"promotion {id_}")
@@ -145,28 +151,31 @@ def _links(site: Site, record: Deployment) -> str:
 
 
 async def _shown(
-    request: Request, version: int, item: WorkItem | None, timeline: Timeline, account: Account | None
+    request: Request,
+    version: int,
+    item: WorkItem | None,
+    timeline: Timeline,
+    account: Account | None,
+    elsewhere: Followed | None = None,
 ) -> Response:
     site = site_of(request)
     story = _of_item(site, item, timeline, account) if item else _of_account(site, account, timeline)
     person = require(request, Right.SEE, story.environment)
     topics = [PROJECT, *([topic_of_run(item.id)] if item else [])]
-    is_open_elsewhere = item is None and account is not None and account.intent.is_open
-    lease = await site.reading.lease(story.environment) if is_open_elsewhere else None
     return page(
         request,
         "run.html",
         topics=topics,
         version=version,
-        reload_s=RELOAD_S if story.is_running else 0,
+        reload_s=(RELOAD_S if item else FOLLOWED_S) if story.is_running else 0,
         story=story,
         item=item,
         picture=gantt(timeline, list(site.project.apps)),
         queue=await _before(site, item),
         person={right.value: person.may(right, story.environment) for right in Right},
         may_withdraw=item is not None and person.may_withdraw(story.environment, item.order.requested_by),
-        is_open_elsewhere=is_open_elsewhere,
-        holding=lease.value[0] if lease is not None and lease.value is not None else None,
+        is_open_elsewhere=elsewhere is not None,
+        holding=elsewhere.holding if elsewhere else None,
         can_go_back=story.kind != "resume" and story.tone == "good" and not story.is_running,
     )
 
@@ -245,6 +254,7 @@ def _of_account(site: Site, account: Account | None, timeline: Timeline) -> Stor
     approvals = account.approvals
     known = () if isinstance(approvals, Unknown) else tuple(approvals)
     failed = tone == "alarm" and bool(intent.description)
+    moved = [_moved(site, account, app, release) for app, release in intent.releases.items()]
     return Story(
         title=_title(intent.kind.value, intent.source, intent.environment),
         environment=intent.environment,
@@ -252,12 +262,12 @@ def _of_account(site: Site, account: Account | None, timeline: Timeline) -> Stor
         kind=intent.kind.value,
         words=words,
         tone=tone,
-        is_running=False,
+        is_running=timeline.now_s is not None,
         timeline=timeline,
         who=intent.creator,
         began=intent.created_at,
         took_s=timeline.elapsed_s,
-        moved=[_moved(site, account, app, release) for app, release in intent.releases.items()],
+        moved=_standing(moved, timeline.standings),
         backups=account.backups,
         approvals=known,
         approvals_unknown=approvals.reason if isinstance(approvals, Unknown) else "",
