@@ -20,12 +20,12 @@ from liftlock.web.access.approving import approve as give
 from liftlock.web.access.audit import note
 from liftlock.web.access.people import Person, Right, require_withdrawal
 from liftlock.web.access.sessions import Session
+from liftlock.web.api.answers import LeaseTold
 from liftlock.web.api.looking import overrides
 from liftlock.web.api.operations import BASE, Call, Nothing, Shape, Told, operation
 from liftlock.web.api.problem import NoSuchThing
 from liftlock.web.work.orders import Options, Order, OrderKind, WorkItem, WorkState
 
-DOCUMENT: dict[str, Any] = {"type": "object"}
 BEAT_S = 15.0
 """How often a stream without news says that it lives."""
 
@@ -390,7 +390,7 @@ class BreakAsked(Shape):
 
 
 @operation(
-    "DELETE", "/environments/{environment}/lease", tag="change", answer=DOCUMENT, right=Right.ADMINISTER
+    "DELETE", "/environments/{environment}/lease", tag="change", answer=LeaseTold, right=Right.ADMINISTER
 )
 async def lease_break(call: Call[Nothing, BreakAsked]) -> Told:
     """Take an environment away from its holder: for one that was killed, and whose time is not over."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from pydantic import Field
@@ -20,6 +20,15 @@ from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Deployment, Project, Serve
 from liftlock.planning.document import plan_document
 from liftlock.web.access.people import Right
+from liftlock.web.api.answers import (
+    BackupsTold,
+    DiffTold,
+    HistoryEntry,
+    LeaseTold,
+    PlanTold,
+    PromotionTold,
+    StatusTold,
+)
 from liftlock.web.api.operations import Call, Nothing, Shape, Told, operation
 from liftlock.web.api.problem import NoSuchThing
 from liftlock.web.reading import Asked, PlanAsked, View
@@ -29,8 +38,6 @@ T = TypeVar("T")
 LOOK_S = 90.0
 """How long an answer is waited for that nobody has seen yet."""
 MOST = 1000
-DOCUMENT: dict[str, Any] = {"type": "object"}
-"""An answer whose keys are described in docs/reference, as those of `--json`."""
 
 
 async def seen(look: Callable[[], Awaitable[View[T]]]) -> T:
@@ -59,7 +66,7 @@ class StatusQuery(Shape):
     environment: str = Field("", description="Only this environment.")
 
 
-@operation("GET", "/status", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/status", tag="look", answer=StatusTold, right=Right.SEE)
 async def status(call: Call[StatusQuery, Nothing]) -> Told:
     """What is recorded and what runs, every app in every environment.
 
@@ -88,7 +95,7 @@ class PlanQuery(Shape):
     reason: str = Field("", description="Why the gates are overridden.")
 
 
-@operation("GET", "/plan", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/plan", tag="look", answer=PlanTold, right=Right.SEE)
 async def plan(call: Call[PlanQuery, Nothing]) -> Told:
     """What a promotion would do, step by step: the document of `liftlock plan --json`."""
     query = call.query
@@ -116,7 +123,7 @@ class RollbackQuery(Shape):
     reason: str = Field("", description="Why the gates are overridden.")
 
 
-@operation("GET", "/rollback-plan", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/rollback-plan", tag="look", answer=PlanTold, right=Right.SEE)
 async def rollback_plan(call: Call[RollbackQuery, Nothing]) -> Told:
     """What a rollback would do: the document of `liftlock rollback --dry-run --json`."""
     query = call.query
@@ -144,7 +151,7 @@ class HistoryQuery(Shape):
     limit: int = Field(20, ge=1, le=MOST, description="How many entries, newest first.")
 
 
-@operation("GET", "/history", tag="look", answer={"type": "array", "items": DOCUMENT}, right=Right.SEE)
+@operation("GET", "/history", tag="look", answer=list[HistoryEntry], right=Right.SEE)
 async def history(call: Call[HistoryQuery, Nothing]) -> Told:
     """Who put what where, when, from where, and how it ended: the document of `liftlock history --json`."""
     query, now = call.query, call.site.reading.now()
@@ -164,7 +171,7 @@ async def history(call: Call[HistoryQuery, Nothing]) -> Told:
     return Told(history_document(mine.entries), mine)
 
 
-@operation("GET", "/promotions/{id}", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/promotions/{id}", tag="look", answer=PromotionTold, right=Right.SEE)
 async def promotion(call: Call[Nothing, Nothing]) -> Told:
     """One promotion, rollback or deploy of the ledger, or another tool's record, with all that is known of it."""
     try:
@@ -182,7 +189,7 @@ class DiffQuery(Shape):
     target: str = Field(description="The environment that it is compared with.", examples=["staging"])
 
 
-@operation("GET", "/diff", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/diff", tag="look", answer=DiffTold, right=Right.SEE)
 async def diff(call: Call[DiffQuery, Nothing]) -> Told:
     """The commits, images and migrations that `source` has and `target` lacks: `liftlock diff --json`."""
     call.require(Right.SEE, call.query.source)
@@ -210,7 +217,7 @@ async def diff(call: Call[DiffQuery, Nothing]) -> Told:
     return Told(diff_document(found, addresses), (found, pages))
 
 
-@operation("GET", "/environments/{environment}/backups", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/environments/{environment}/backups", tag="look", answer=BackupsTold, right=Right.SEE)
 async def backups(call: Call[Nothing, Nothing]) -> Told:
     """The complete backups of an environment's databases, newest first."""
     environment = call.path("environment")
@@ -219,7 +226,7 @@ async def backups(call: Call[Nothing, Nothing]) -> Told:
     return Told({"environment": environment, "backups": [backup_document(one) for one in found]}, found)
 
 
-@operation("GET", "/environments/{environment}/lease", tag="look", answer=DOCUMENT, right=Right.SEE)
+@operation("GET", "/environments/{environment}/lease", tag="look", answer=LeaseTold, right=Right.SEE)
 async def lease(call: Call[Nothing, Nothing]) -> Told:
     """Who holds an environment, for what, since when and until when."""
     environment = call.path("environment")
