@@ -10,6 +10,7 @@ from liftlock.sandbox.clock import from_iso
 from liftlock.sandbox.heroku_data import transfers_of
 from tests.simulation.actors import Actor
 from tests.simulation.changes import place
+from tests.simulation.dumps import Dumps
 from tests.simulation.seen import Change, Promotion, Seen
 from tests.simulation.truth import GitHubBooks, seconds
 
@@ -19,6 +20,8 @@ class Backups:
     """The backups of one story."""
 
     _seen: Seen
+    dumps: Dumps
+    """Of the apps on a swarm; the others' databases are Heroku's."""
     _capturing: dict[tuple[str, int], tuple[tuple[str, int], float]] = field(default_factory=dict)
     """By Heroku app and number, who asked for a backup, and when."""
 
@@ -29,20 +32,25 @@ class Backups:
             differs = promotion.before.get(name) != promotion.new.get(name)
             if name != change.app and not differs:
                 continue
-            app = self._seen.world.database_of(name, change.environment)
-            good = [
-                one
-                for one in transfers_of(self._seen.world.cloud, app)
-                if one["succeeded"]
-                and seconds(from_iso(one["started_at"])) >= int(promotion.began)
-                and seconds(from_iso(one["finished_at"])) <= first + 1
-            ]
-            if not good:
+            if not self._is_backed_up(name, change.environment, promotion.began, first):
                 self._seen.break_(
                     "P2",
                     f"{change.app} in {change.environment} is released at {change.at:.1f} s, and {name} has no complete"
                     f" backup from after {promotion.began:.1f} s",
                 )
+
+    def _is_backed_up(self, name: str, environment: str, since: float, until: float) -> bool:
+        """Whether there is a backup that began and was complete between the two."""
+        world = self._seen.world
+        if world.on_swarm(name):
+            kept = self.dumps.kept(name, environment)
+            return any(dump.began >= since and dump.ended <= until for dump, _ in kept)
+        return any(
+            one["succeeded"]
+            and seconds(from_iso(one["started_at"])) >= int(since)
+            and seconds(from_iso(one["finished_at"])) <= until + 1
+            for one in transfers_of(world.cloud, world.database_of(name, environment))
+        )
 
     def judge_capture(self, actor: Actor, addon: str) -> None:
         """P5: no second backup of a database for one promotion."""
@@ -92,11 +100,7 @@ class Backups:
         name, environment = change.app, change.environment
         app = self._seen.world.heroku_app(name, environment)
         self._seen.counts["restores"] += 1
-        own = actor.name, self._seen.runs[actor.name]
-        changes = [
-            c.at for p in self._seen.promotions.values() for c in p.changes if (c.actor, c.command) == own
-        ]
-        since = int(max(changes, default=self._seen.commands[actor.name]))
+        since = int(self._seen.changed_at(actor.name))
         late = [
             t
             for t in transfers_of(self._seen.world.cloud, app)

@@ -138,5 +138,6 @@ class Calm:
                 recorded = dict(promises.in_content(records[-1].parts))
                 if not promises.same(app, self.world.running(app, environment), recorded):
                     promises.break_("P1", f"in the end {app} in {environment} does not run what is recorded")
+        promises.dumps.last_judgement()
         text = json.dumps(self.world.cloud.vendors["slack"].observe(self.world.cloud))
         promises.hear("Slack", text)

@@ -10,6 +10,7 @@ from liftlock.planning.plan import Verdict
 from liftlock.sandbox.clock import EPOCH, from_iso
 from liftlock.sandbox.heroku_data import transfers_of
 from tests.simulation.actors import Actor
+from tests.simulation.dumps import Dumps
 from tests.simulation.truth import Books, Written, seconds
 from tests.simulation.world import World
 
@@ -18,7 +19,13 @@ STEP_S = 5.0
 
 
 def lacking_gates(
-    world: World, books: Books, written: Written, actor: Actor, began: float, changed: list[str]
+    world: World,
+    books: Books,
+    dumps: Dumps,
+    written: Written,
+    actor: Actor,
+    began: float,
+    changed: list[str],
 ) -> list[str]:
     """What keeps a promotion from beginning that has just begun; nothing where all is well.
 
@@ -57,7 +64,7 @@ def lacking_gates(
         lacking += [
             f"the newest backup of {app} is too old"
             for app, known in world.project.apps.items()
-            if known.backup and not _backed_up(world, app, written.environment, since)
+            if known.backup and not _backed_up(world, dumps, app, written.environment, since)
         ]
     return lacking
 
@@ -78,7 +85,9 @@ def _soaked(books: Books, written: Written, app: str, before: float) -> bool:
     )
 
 
-def _backed_up(world: World, app: str, environment: str, since: float) -> bool:
+def _backed_up(world: World, dumps: Dumps, app: str, environment: str, since: float) -> bool:
+    if world.on_swarm(app):
+        return dumps.any_since(app, environment, since)
     owner = world.database_of(app, environment)
     return any(
         one["succeeded"] and seconds(from_iso(one["finished_at"])) >= int(since)

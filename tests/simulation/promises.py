@@ -15,12 +15,13 @@ from tests.simulation.actors import Actor
 from tests.simulation.backups import Backups
 from tests.simulation.changes import change_of
 from tests.simulation.conditions import lacking_gates
+from tests.simulation.dumps import Dumps
 from tests.simulation.leases import Leases
 from tests.simulation.migrations import Migrations, StackChange
 from tests.simulation.seen import Change, Promotion, Seen
 from tests.simulation.stacks import services_of, shortfall
 from tests.simulation.truth import GitHubBooks, Record, Written
-from tests.simulation.world import COMMAND, SITE, WEBHOOK_SECRET, commit_of
+from tests.simulation.world import COMMAND, DATABASE_PASSWORD, SITE, WEBHOOK_SECRET, commit_of
 
 _CAPTURE = re.compile(r"^/client/v11/databases/([^/]+)/backups$")
 _RESTORE = re.compile(r"^/client/v11/databases/([^/]+)/restores$")
@@ -32,7 +33,7 @@ _REFS = re.compile(r"^/repos/[^/]+/[^/]+/git/refs$")
 class Promises(Seen):
     """The judge of one story. P3's part is in `leases`, and P2's in `backups`."""
 
-    secrets: set[str] = field(default_factory=lambda: {WEBHOOK_SECRET})
+    secrets: set[str] = field(default_factory=lambda: {WEBHOOK_SECRET, DATABASE_PASSWORD})
     _records: dict[int, Record] = field(default_factory=dict)
     _changed: trio.Event = field(default_factory=trio.Event)
     _newest: Change | None = None
@@ -45,7 +46,8 @@ class Promises(Seen):
         self._records = {record.id: record for record in self.books.records()}
         self.initial = set(self._records)
         self._leases = Leases(self)
-        self._backups = Backups(self)
+        self.dumps = Dumps(self)
+        self._backups = Backups(self, self.dumps)
         self.migrations = Migrations(self)
 
     # Around each request that reaches the cloud.
@@ -184,6 +186,11 @@ class Promises(Seen):
 
         return ended
 
+    def hear_restore(self, actor: Actor, app: str, environment: str) -> None:
+        """Judge a database that is about to be restored from a dump."""
+        restored = self.dumps.judge_restore(actor, app, environment)
+        self._leases.judge(actor, restored, restored.at)
+
     def _last_failed(self, change: Change) -> bool:
         """Whether the release before this one failed: then it has to be made again."""
         if change.app == SITE:
@@ -290,7 +297,7 @@ class Promises(Seen):
         self._judge_pins(written, promotion)
         if written.kind == "promotion" and actor.name != "operator":
             changed = [app for app in new if dict(new[app]) != before[app]]
-            for lacking in lacking_gates(self.world, self.books, written, actor, began, changed):
+            for lacking in lacking_gates(self.world, self.books, self.dumps, written, actor, began, changed):
                 self.break_("gate", f"{actor.name} promotes to {environment}, and {lacking}")
 
     def _judge_pins(self, written: Written, promotion: Promotion) -> None:

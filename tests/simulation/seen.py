@@ -76,6 +76,12 @@ class Seen:
             return None
         return self.promotions.get(opened[-1].key)
 
+    def changed_at(self, actor: str) -> float:
+        """When an actor's command changed something last; when it began, where it has changed nothing."""
+        own = actor, self.runs[actor]
+        changes = [c.at for p in self.promotions.values() for c in p.changes if (c.actor, c.command) == own]
+        return max(changes, default=self.commands[actor])
+
     def by_id(self, environment: str, number: str) -> Promotion | None:
         for written in self.books.intents(environment):
             if number in {written.id, written.key}:

@@ -17,6 +17,7 @@ import httpx2
 import trio
 from trio.testing import MockClock
 
+from liftlock.databases.postgres import PlainPostgres
 from liftlock.errors import LiftlockError
 from liftlock.platforms.command import Command
 from liftlock.polling import _Load
@@ -31,6 +32,7 @@ from tests.simulation.cloudside import Cloudside
 from tests.simulation.errands import Doing, Errand, make_errand, once_more
 from tests.simulation.hands import by_hand, crashes
 from tests.simulation.machine import MortalFile, VersionedCode, without_threads
+from tests.simulation.pg_programs import PlayedPostgres, PlayedPrograms
 from tests.simulation.programs import Played
 from tests.simulation.promises import Promises
 from tests.simulation.shape import make_shape
@@ -251,6 +253,7 @@ class Stage:
         environ = {
             "LIFTLOCK_SANDBOX_TOKEN": actor.token,
             "SLACK_WEBHOOK_URL": f"{ADDRESS}/services/T0/B0/{WEBHOOK_SECRET}",
+            **self.world.database_urls(),
         }
         async with open_project(
             self.world.project, clock=actor, environ=environ, transport=self.line(actor)
@@ -261,7 +264,18 @@ class Stage:
             if isinstance(real := platforms.get("command"), Command):
                 judge = self.promises.hear_command
                 platforms["command"] = Played(real, self.world, actor, self.weather, judge)
-            yield dataclasses.replace(adapters, source_code=VersionedCode(), platforms=platforms)
+            databases = dict(adapters.databases)
+            if isinstance(plain := databases.get("postgres"), PlainPostgres):
+                databases["postgres"] = PlayedPostgres(plain, self._programs(actor))
+            yield dataclasses.replace(
+                adapters, source_code=VersionedCode(), platforms=platforms, databases=databases
+            )
+
+    def _programs(self, actor: Actor) -> PlayedPrograms:
+        dump_s = self.world.cloud.settings.backup_s
+        return PlayedPrograms(
+            actor, self.weather, dump_s, self.promises.dumps.hear, self.promises.hear_restore
+        )
 
     def _share_file(self, actor: Actor, adapters: Adapters) -> None:
         """Let the ledger and the leases write as the actor's process does, who dies in one with it."""

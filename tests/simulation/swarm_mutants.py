@@ -1,14 +1,17 @@
-"""Deliberately broken variants of the swarm's adapter, to be caught like those of the engine."""
+"""Deliberately broken variants of what serves apps on a swarm, to be caught like those of the engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from liftlock.databases import postgres
 from liftlock.errors import ReleaseFailed
+from liftlock.model import Backup, Database
 from liftlock.platforms.swarm import switch
 from liftlock.platforms.swarm.api import Swarm
 from liftlock.platforms.swarm.jobs import Phase
@@ -55,5 +58,31 @@ def undo_forgets_variables() -> Any:
     return patch.object(Swarm, "update", update)
 
 
-FIRST_SEEDS = {tasks_are_not_looked_at: 2, released_after_a_failed_migration: 123, undo_forgets_variables: 16}
+def dumps_of_others_count() -> Any:
+    """P2: a dump that was taken for another promotion counts."""
+    original = postgres._read_all
+
+    def read_all(folder: Path, database: Database, promotion: str = "") -> list[Backup]:
+        return original(folder, database)
+
+    return patch.object(postgres, "_read_all", read_all)
+
+
+def dumps_are_taken_again() -> Any:
+    """P5: nobody looks whether a promotion has a dump already."""
+    original = postgres._read_all
+
+    def read_all(folder: Path, database: Database, promotion: str = "") -> list[Backup]:
+        return [] if promotion else original(folder, database)
+
+    return patch.object(postgres, "_read_all", read_all)
+
+
+FIRST_SEEDS = {
+    tasks_are_not_looked_at: 2,
+    released_after_a_failed_migration: 123,
+    undo_forgets_variables: 16,
+    dumps_of_others_count: 31,
+    dumps_are_taken_again: 28,
+}
 """A seed that caught each."""

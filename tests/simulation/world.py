@@ -44,6 +44,7 @@ ADDRESS = "http://sandbox.localhost"
 REPOSITORY = "example/services"
 ENDPOINTS = ("github", "heroku", "heroku_data", "heroku_registry", "firebase")
 WEBHOOK_SECRET = "hook-3xcrt9q"
+DATABASE_PASSWORD = "d4ta-8qzkw1v"
 SITE = "Explore"
 SITE_REPOSITORY = "example/explore"
 COMMAND = "Prefs"
@@ -96,9 +97,27 @@ class World:
     def on_swarm(self, app: str) -> bool:
         return app in self.shape.stacks.apps
 
+    def dumps(self, app: str, environment: str) -> Path:
+        """Where the backups of the database of an app on a swarm are."""
+        return Path(self.project.root) / "backups" / f"{app.lower()}-{environment}"
+
+    def database_urls(self) -> dict[str, str]:
+        """By environment variable, the databases of the apps on a swarm."""
+        return {
+            _url_of(
+                app, environment
+            ): f"postgresql://owner:{DATABASE_PASSWORD}@db.invalid/{app.lower()}-{environment}"
+            for app in self.shape.stacks.apps
+            for environment in self.shape.environments
+        }
+
     def content(self, version: str) -> str:
         """What a version of the site holds: its files' hashes, as a text."""
         return repr(sorted((Hosting(self.cloud).files.get(version) or {}).items()))
+
+
+def _url_of(app: str, environment: str) -> str:
+    return f"{app}_{environment.upper()}_URL"
 
 
 def commit_of(version: int) -> str:
@@ -150,14 +169,16 @@ def _container_app(name: str, shape: Shape) -> App:
             tuple(types),
             "" if on_swarm else health,
             options={"docker": stacks.DOCKER, "compose": "", "services": {}} if on_swarm else {},
+            backup={"url": f"env:{_url_of(name, e)}", "folder": f"backups/{stacks.stack(name, e)}"}
+            if on_swarm
+            else {},
             registry=f"{stacks.HOST}/{shape.stacks.registry(e)}" if on_swarm else "",
         )
         for e in shape.environments
     }
     after = tuple(other for other in shape.apps if other in {"SSO", "RES"} and name == "ODB")
     undo = Undo.NEVER if name == "ODB" and shape.undo_never else Undo.SAFE
-    # Heroku's databases are backed up; what backs a swarm's up are other people's programs.
-    backup = not on_swarm and (name in {"ODB", "SSO"} or (name == "RES" and shape.shares))
+    backup = name in {"ODB", "SSO"} or (name == "RES" and shape.shares)
     return App(
         name,
         platform,
@@ -167,6 +188,7 @@ def _container_app(name: str, shape: Shape) -> App:
         after=after,
         backup=backup,
         undo=undo,
+        databases="postgres" if on_swarm and backup else "",
         processes=processes,
     )
 
