@@ -1,6 +1,6 @@
 """The part of the Docker Engine API that promotions need, one swarm's requests as typed values.
 
-Source: Docker Engine API, v1.41 (engine 20.10) to v1.52 (engine 29); what differs is said where it does.
+Source: Docker Engine API, v1.41 (engine 20.10) to v1.55 (engine 29.7); what differs is said where it does.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Swarm:
         self._prefix = Once(self._negotiate)
 
     async def _negotiate(self) -> str:
-        """The newest version that both sides speak. Engine 29 no longer speaks 1.41, so none will do for all."""
+        """The newest version that both sides speak. None will do for all: engines 29.0 to 29.2 speak none below 1.44."""
         answer = (await self._http.request("GET", "/version")).object()
         theirs, least = field(answer, "ApiVersion", str), optional(answer, "MinAPIVersion", str) or "1.12"
         engine = optional(answer, "Version", str) or theirs

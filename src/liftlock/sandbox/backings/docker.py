@@ -3,6 +3,7 @@
 Containers share the machine's network, so that a web process listens where a plain one would and
 PostgreSQL on 127.0.0.1 can be reached; that is Linux alone. They carry a label of their sandbox, and
 what an earlier run of it left is removed at start.
+Paths name no version of the API: what is asked for is the same from 20.10 to 29, which share none.
 Source: Docker Engine API 1.41 (`/images/load`, `/containers/…`, "Attach": the stream's frames).
 """
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from liftlock.sandbox.cloud import Cloud
 
 LABEL = "io.liftlock.sandbox.instance"
-_API = "/v1.41"
 _CHUNK = 1 << 20
 
 
@@ -122,7 +122,7 @@ class DockerRuntime:
                 (b"content-length", str(len(content)).encode()),
             ]
             parts = _once(content)
-        return exchange(stream, method, _API + path, headers, parts)
+        return exchange(stream, method, path, headers, parts)
 
     def _tag(self, image: Image) -> str:
         return f"liftlock-sandbox:{hex_of(image.id)}"
