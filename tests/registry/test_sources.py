@@ -200,6 +200,22 @@ async def test_a_damaged_layout_says_what_is_wrong(
     assert str(tmp_path / "image") in caught.value.message
 
 
+async def test_an_image_for_several_platforms_is_ours_whatever_the_engine_that_saved_it_runs_on(
+    sources: Sources, tmp_path: Path
+) -> None:
+    """As an engine 29.7 saves one from containerd's store, on a machine with another processor."""
+    layout(tmp_path / "layout", platforms=True)
+    other = json.dumps({**json.loads(CONFIG), "architecture": "arm64"}).encode()
+    config = f"blobs/sha256/{sha256(other)[7:]}"
+    (tmp_path / "layout" / config).write_bytes(other)
+    manifest: list[dict[str, Any]] = [{"Config": config, "RepoTags": None, "Layers": []}]
+    (tmp_path / "layout" / "manifest.json").write_text(json.dumps(manifest))
+    with tarfile.open(tmp_path / "image.tar", "w") as archive:
+        archive.add(tmp_path / "layout", ".")
+    image = await sources.image(ProcessSource(archive="image.tar"), tmp_path, quiet)
+    assert image.image_id.value == sha256(CONFIG)
+
+
 async def test_files_that_are_no_images_are_told_apart(sources: Sources, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no tar")
     with tarfile.open(tmp_path / "empty.tar", "w"):

@@ -16,7 +16,7 @@ from typing import Any
 
 from liftlock.errors import LiftlockError, UsageError
 from liftlock.registry.layers import LayerCache, Part
-from liftlock.registry.local_images import LocalImage, diff_ids, packed_image
+from liftlock.registry.local_images import LocalImage, OtherPlatform, diff_ids, packed_image
 from liftlock.registry.manifests import (
     DOCKER_CONFIG,
     LARGEST,
@@ -87,10 +87,14 @@ def read_archive(file: Path, cache: LayerCache) -> LocalImage:
 
 
 def _read(find: Find, what: str, cache: LayerCache) -> LocalImage:
-    saved = find("manifest.json")
+    saved, index = find("manifest.json"), find("index.json")
     if saved is not None:
-        return _docker_save(find, saved, what, cache)
-    index = find("index.json")
+        try:
+            return _docker_save(find, saved, what, cache)
+        except OtherPlatform:
+            # Of an image for several platforms, an engine names its own there, and all in the layout beside it.
+            if index is None:
+                raise
     if index is None:
         raise LiftlockError(
             f"{what} is no image: it has neither manifest.json nor index.json.",

@@ -34,6 +34,10 @@ class Damaged(LiftlockError):
         )
 
 
+class OtherPlatform(LiftlockError):
+    """An image is none for linux/amd64."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalImage:
     """One image on this machine, for linux/amd64.
@@ -94,7 +98,7 @@ def packed_image(
 
 
 def diff_ids(config: bytes, what: str) -> list[str]:
-    """The digests of an image's unpacked layers. Raises `LiftlockError` for what is no image's config."""
+    """The digests of an image's unpacked layers. Raises `LiftlockError` for what is no image's config, `OtherPlatform`."""
     try:
         payload = json.loads(config)
         found = payload["rootfs"]["diff_ids"]
@@ -105,7 +109,7 @@ def diff_ids(config: bytes, what: str) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(e, str) and is_sha256(e) for e in found):
         raise LiftlockError(f"{what} has a config that does not name its layers.")
     if platform != "linux/amd64":
-        raise LiftlockError(
+        raise OtherPlatform(
             f"{what} is an image for {platform}, and the platforms run linux/amd64.",
             hint='Build it for linux/amd64: platform = "linux/amd64" beside dockerfile.',
         )
