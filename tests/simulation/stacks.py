@@ -24,6 +24,7 @@ DOCKER = f"tcp://{HOST}/_docker/{SWARM}"
 PHASE = "release"
 STUCK = frozenset({"paused", "rollback_started", "rollback_paused", "rollback_completed"})
 _SECOND = 1_000_000_000
+_BESIDE = " beside "
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,13 @@ def running(cloud: Cloud, app: str, environment: str) -> dict[str, str]:
     for process_type, each in services_of(cloud, app, environment).items():
         images = {image_of(cloud, each["spec"])}
         images |= {image_of(cloud, {"TaskTemplate": t["spec"]}) for t in tasks_of(cloud, each) if is_up(t)}
-        found[process_type] = " beside ".join(sorted(images))
+        found[process_type] = _BESIDE.join(sorted(images))
     return found
+
+
+def several(image: str) -> list[str]:
+    """The images that run beside each other, of what `running` says of a process type."""
+    return image.split(_BESIDE)
 
 
 def services_of(cloud: Cloud, app: str, environment: str) -> dict[str, Document]:
