@@ -32,8 +32,9 @@ from liftlock.sandbox.cloud import Cloud
 from liftlock.sandbox.inprocess import InProcess
 from liftlock.wiring import open_project
 from tests.simulation.machine import VersionedCode
+from tests.simulation.project import make_project
 from tests.simulation.shape import Shape
-from tests.simulation.world import ADDRESS, WEBHOOK_SECRET, World, furnish, make_project
+from tests.simulation.world import ADDRESS, WEBHOOK_SECRET, World, furnish
 
 SHAPE = Shape(
     apps=("SSO", "ODB"),

@@ -65,7 +65,8 @@ class Dumps:
     def last_judgement(self) -> None:
         """P5: no promotion took another backup of a database where it had one."""
         world = self._seen.world
-        for app in world.shape.stacks.apps:
+        plain = [name for name, app in world.project.apps.items() if app.databases]
+        for app in plain:
             for environment in world.shape.environments:
                 first: dict[str, Dump] = {}
                 for dump, about in self.kept(app, environment):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import trio
 from trio.testing import MockClock
 
@@ -30,22 +29,20 @@ from tests.simulation.actors import CURRENT, Actor, Awaits, Kill, Line, Marked, 
 from tests.simulation.calm import Calm
 from tests.simulation.cloudside import Cloudside
 from tests.simulation.errands import Doing, Errand, make_errand, once_more
-from tests.simulation.hands import by_hand, crashes
+from tests.simulation.hands import Operator, crashes
 from tests.simulation.machine import MortalFile, VersionedCode, without_threads
 from tests.simulation.pg_programs import PlayedPostgres, PlayedPrograms
 from tests.simulation.programs import Played
+from tests.simulation.project import make_project
 from tests.simulation.promises import Promises
 from tests.simulation.shape import make_shape
 from tests.simulation.truth import GitHubBooks, SqliteBooks
 from tests.simulation.weather import Weather, make_weather
 from tests.simulation.world import (
     ADDRESS,
-    SITE,
     WEBHOOK_SECRET,
     World,
     furnish,
-    make_project,
-    serve,
 )
 
 LIMIT_S = 6 * 3600.0
@@ -148,7 +145,7 @@ class Stage:
                     )
                 self.nursery.start_soon(self._lives, actor, errands)
             if dice.random() < 0.35:
-                self.nursery.start_soon(self._operator, self.dice("operator"))
+                self.nursery.start_soon(self._operates, self.dice("operator"))
             if self.shape.stacks.apps and self.dice("crashes").random() < 0.4:
                 self.nursery.start_soon(crashes, self.world, self.promises, self.dice("crashes"), self.tell)
 
@@ -214,6 +211,16 @@ class Stage:
             verb = dice.choice(["resume-finish", "resume-finish", "resume-undo"])
             await self.run(actor, Errand(verb, "", environment, wait_s=dice.choice([0.0, 1200.0])))
         self.story.counts["heirs"] += 1
+
+    async def _operates(self, dice: random.Random) -> None:
+        """Somebody who changes things by hand, and breaks a lease."""
+        actor = self._newcomer("operator")
+
+        async def breaks(environment: str) -> None:
+            if await self.run(actor, Errand("break", "", environment)) == 0:
+                self.story.counts["leases broken"] += 1
+
+        await Operator(self.world, self.promises, dice, self.line(actor), breaks, self.tell).play()
 
     async def calmly(self, name: str, errand: Errand) -> int | None:
         """Somebody new, whom nothing befalls."""
@@ -289,61 +296,6 @@ class Stage:
     def line(self, actor: Actor) -> Line:
         cloud = InProcess(self.world.cloud, Marked(actor, self.cloudside))
         return Line(actor, cloud, self.weather, self.cloudside.vendor_of)
-
-    # The operator.
-
-    async def _operator(self, dice: random.Random) -> None:
-        """Somebody who changes things by hand, and breaks a lease."""
-        actor = self._newcomer("operator")
-        for _ in range(dice.choice([1, 1, 2])):
-            deed = dice.choice(["break"] * 3 + ["serve"] * 2 + ["release", "scale", "restart"])
-            if deed not in {"break", "serve"}:
-                await trio.sleep(dice.choice([dice.uniform(0, 30), dice.uniform(0, 200)]))
-            environment = dice.choice(self.shape.environments[1:])
-            app = dice.choice(self.shape.apps)
-            name = f"{app.lower()}-{environment}"
-            self.tell(f"operator: {deed} {name}")
-            if deed == "serve":
-                self._serves(dice)
-                continue
-            if deed != "break" and self.world.on_swarm(app):
-                await by_hand(self.world, app, environment, deed, self.line(actor), dice)
-                continue
-            headers = {
-                "authorization": "Bearer owner",
-                "accept": "application/vnd.heroku+json; version=3.docker-releases",
-            }
-            async with httpx2.AsyncClient(
-                base_url=ADDRESS, transport=self.line(actor), headers=headers
-            ) as client:
-                if deed == "break":
-                    environment = await self._somebody_is_at_work() or environment
-                    await trio.sleep(dice.choice([0.0, dice.uniform(0, 5)]))
-                    if await self.run(actor, Errand("break", "", environment)) == 0:
-                        self.story.counts["leases broken"] += 1
-                elif deed == "release":
-                    image = self.world.images[app, dice.choice([1, 3])]["web"]
-                    updates: list[dict[str, Any]] = [{"type": "web", "docker_image": image}]
-                    await client.patch(f"/apps/{name}/formation", json={"updates": updates})
-                elif deed == "scale":
-                    updates = [{"type": "web", "quantity": dice.choice([0, 1, 3])}]
-                    await client.patch(f"/apps/{name}/formation", json={"updates": updates})
-                else:
-                    self.promises.touched[environment, app] = trio.current_time()
-                    await client.delete(f"/apps/{name}/dynos")
-
-    async def _somebody_is_at_work(self) -> str:
-        """The environment in which somebody has just switched something; "" when nobody does for long."""
-        with trio.move_on_after(2000):
-            return (await self.promises.next_change()).environment
-        return ""
-
-    def _serves(self, dice: random.Random) -> None:
-        """A site goes to another version somewhere, mostly where promotions come from, and nobody records it."""
-        if self.shape.site:
-            environment = dice.choice(self.shape.environments[:1] * 3 + self.shape.environments)
-            self.promises.touched[environment, SITE] = trio.current_time()
-            serve(self.world, environment, dice.choice([1, 3]))
 
 
 class _Ear(logging.Handler):

@@ -15,19 +15,12 @@ from pathlib import Path
 from liftlock import sqlite_file
 from liftlock.ledgers.payload import record_payload
 from liftlock.model import (
-    App,
     CommitId,
-    Environment,
-    Gates,
     ImageId,
     Kind,
-    ProcessSource,
     Project,
-    RecordName,
     Release,
     SiteVersion,
-    Target,
-    Undo,
 )
 from liftlock.ports import NewDeployment
 from liftlock.sandbox.cloud import Cloud
@@ -42,7 +35,6 @@ from tests.simulation.shape import Shape
 
 ADDRESS = "http://sandbox.localhost"
 REPOSITORY = "example/services"
-ENDPOINTS = ("github", "heroku", "heroku_data", "heroku_registry", "firebase")
 WEBHOOK_SECRET = "hook-3xcrt9q"
 DATABASE_PASSWORD = "d4ta-8qzkw1v"
 SITE = "Explore"
@@ -98,26 +90,23 @@ class World:
         return app in self.shape.stacks.apps
 
     def dumps(self, app: str, environment: str) -> Path:
-        """Where the backups of the database of an app on a swarm are."""
-        return Path(self.project.root) / "backups" / f"{app.lower()}-{environment}"
+        """Where the backups of a plain PostgreSQL database are."""
+        return Path(self.project.root) / self.project.apps[app].targets[environment].backup["folder"]
 
     def database_urls(self) -> dict[str, str]:
-        """By environment variable, the databases of the apps on a swarm."""
+        """By environment variable, the addresses of the plain PostgreSQL databases."""
         return {
-            _url_of(
-                app, environment
-            ): f"postgresql://owner:{DATABASE_PASSWORD}@db.invalid/{app.lower()}-{environment}"
-            for app in self.shape.stacks.apps
-            for environment in self.shape.environments
+            target.backup["url"].removeprefix(
+                "env:"
+            ): f"postgresql://owner:{DATABASE_PASSWORD}@db.invalid/{target.name}"
+            for app in self.project.apps.values()
+            for target in app.targets.values()
+            if target.backup
         }
 
     def content(self, version: str) -> str:
         """What a version of the site holds: its files' hashes, as a text."""
         return repr(sorted((Hosting(self.cloud).files.get(version) or {}).items()))
-
-
-def _url_of(app: str, environment: str) -> str:
-    return f"{app}_{environment.upper()}_URL"
 
 
 def commit_of(version: int) -> str:
@@ -126,97 +115,6 @@ def commit_of(version: int) -> str:
 
 def version_of(commit: str) -> int:
     return int(commit[0])
-
-
-def make_project(shape: Shape, folder: Path) -> Project:
-    apps = {name: _container_app(name, shape) for name in shape.apps}
-    if shape.site:
-        apps[SITE] = _site(shape)
-    if shape.command:
-        apps[COMMAND] = _command(shape)
-    environments = {}
-    for number, name in enumerate(shape.environments):
-        before = shape.environments[number - 1 : number] if number else ()
-        gates = shape.gates if name == shape.environments[-1] else Gates()
-        environments[name] = Environment(name, tuple(before), gates=gates)
-    return Project(
-        name="observatory",
-        repository=REPOSITORY,
-        ledger="github" if shape.ledger == "github" else "sqlite:///liftlock.db",
-        settle_s=shape.settle_s,
-        environments=environments,
-        apps=apps,
-        endpoints=dict.fromkeys(ENDPOINTS, ADDRESS),
-        notify={"slack": {"webhook": "env:SLACK_WEBHOOK_URL"}},
-        single_machine=True,
-        root=str(folder),
-    )
-
-
-def _container_app(name: str, shape: Shape) -> App:
-    types = ["web", "worker", "release"] if name == "ODB" else ["web"]
-    health = "/health" if name in {"ODB", "SSO"} else ""
-    processes = {each: ProcessSource(image="example/service") for each in types}
-    platform = "swarm" if name in shape.stacks.apps else "heroku"
-    on_swarm = platform == "swarm"
-    targets = {
-        e: Target(
-            name,
-            e,
-            platform,
-            stacks.stack(name, e),
-            REPOSITORY,
-            tuple(types),
-            "" if on_swarm else health,
-            options={"docker": stacks.DOCKER, "compose": "", "services": {}} if on_swarm else {},
-            backup={"url": f"env:{_url_of(name, e)}", "folder": f"backups/{stacks.stack(name, e)}"}
-            if on_swarm
-            else {},
-            registry=f"{stacks.HOST}/{shape.stacks.registry(e)}" if on_swarm else "",
-        )
-        for e in shape.environments
-    }
-    after = tuple(other for other in shape.apps if other in {"SSO", "RES"} and name == "ODB")
-    undo = Undo.NEVER if name == "ODB" and shape.undo_never else Undo.SAFE
-    backup = name in {"ODB", "SSO"} or (name == "RES" and shape.shares)
-    return App(
-        name,
-        platform,
-        REPOSITORY,
-        targets,
-        _records(name, shape),
-        after=after,
-        backup=backup,
-        undo=undo,
-        databases="postgres" if on_swarm and backup else "",
-        processes=processes,
-    )
-
-
-def _site(shape: Shape) -> App:
-    targets = {e: Target(SITE, e, "firebase", f"explore-{e}") for e in shape.environments}
-    return App(SITE, "firebase", SITE_REPOSITORY, targets, _records(SITE, shape), after=("ODB",))
-
-
-def _command(shape: Shape) -> App:
-    undo = {} if shape.undo_never else {"undo": ("prefs", "undo")}
-    options = {"status": ("prefs", "status"), "apply": ("prefs", "apply"), **undo}
-    targets = {
-        e: Target(COMMAND, e, "command", COMMAND, REPOSITORY, options=options) for e in shape.environments
-    }
-    return App(
-        COMMAND,
-        "command",
-        REPOSITORY,
-        targets,
-        _records(COMMAND, shape),
-        after=("ODB",) if shape.site else (),
-        undo=Undo.SAFE if undo else Undo.NEVER,
-    )
-
-
-def _records(name: str, shape: Shape) -> dict[str, RecordName]:
-    return {e: RecordName(REPOSITORY, f"deploy:{name}", e) for e in shape.environments}
 
 
 def put_site(folder: Path, version: int) -> Path:
