@@ -14,12 +14,12 @@ PYTEST ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test adapter check format docs site links bench simulate requirements clean clients installed wheel
+.PHONY: help demo test adapter check format docs site links bench bench-dashboard simulate requirements clean clients installed wheel
 
 ## List the targets
 help:
 	@awk '/^## / { comment = substr($$0, 4); next } \
-	     comment { sub(/:.*/, ""); printf "make %-13s %s\n", $$0, comment; comment = "" }' $(MAKEFILE_LIST)
+	     comment { sub(/:.*/, ""); printf "make %-15s %s\n", $$0, comment; comment = "" }' $(MAKEFILE_LIST)
 
 ## Start a cloud on this machine, deploy the reference project and lift it to production (DEMO=keep leaves it running)
 demo: $(VENV)/.full $(VENV)/.project
@@ -90,6 +90,10 @@ bench: $(VENV)/.dev $(VENV)/.project installed
 	$(MEASURED) $(BIN)/python -m benchmarks.push
 	$(MEASURED) $(BIN)/python -m benchmarks.swarm
 	@$(BIN)/python -m benchmarks.ratios build/ratios
+
+## Measure the dashboard with 1,000 to 100,000 records, on SQLite and PostgreSQL (about half an hour; needs wrk and chromium)
+bench-dashboard: $(VENV)/.dev $(VENV)/.project
+	$(BIN)/python -m benchmarks.dashboard --postgresql --requests 36000
 
 # The installed wheel is measured, and what is compared is kept for one table of all.
 MEASURED = LIFTLOCK_PROGRAM=$(CURDIR)/$(INSTALLED)/full/bin/liftlock LIFTLOCK_BENCH=$(CURDIR)/build/ratios

@@ -1,4 +1,4 @@
-"""Measure the dashboard: `python -m benchmarks.dashboard [--records 1000 10000 100000] [--seconds 8] [--postgresql]`.
+"""Measure the dashboard: `python -m benchmarks.dashboard [--records 1000 10000 100000] [--seconds 8] [--requests 3600] [--postgresql]`.
 
 Each page is asked for by `wrk` (Debian's package), beside a bare Starlette page of the same bytes on the same
 server, in turns. What the first look at a page costs, which nobody else has paid for, is told apart.
@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import httpx2
 
 from benchmarks.dashboard.latency import latency
 from benchmarks.dashboard.processor import processor
-from benchmarks.dashboard.world import fill, ledger_at
+from benchmarks.dashboard.world import copy, fill, ledger_at
 
 PAGES = ("/", "/history", "/history?environment=production", "/numbers")
 CONNECTIONS = 16
@@ -121,58 +121,59 @@ def measure(name: str, ledger: str, seconds: int, folder: Path) -> None:
         )
 
 
-def soak(ledger: str, minutes: float) -> None:
-    """Somebody always asks for something, and the memory is looked at now and then."""
+def soak(ledger: str, requests: int) -> None:
+    """So many requests for one page after another, and the memory looked at now and then."""
     with served(ledger) as (url, pid), httpx2.Client(base_url=url, timeout=60) as client:
-        began, shown, asked = time.monotonic(), -1, 0
-        while (at := (time.monotonic() - began) / 60) < minutes:
-            for page in (
-                *PAGES,
-                "/apps/service-07",
-                "/environments/qa",
-                "/plan/dev/qa",
-                f"/history?app=service-{asked % 64:02d}",
-            ):
-                client.get(page)
-                asked += 1
-            if int(at * 6 / minutes) > shown:
-                shown = int(at * 6 / minutes)
-                print(f"| {at:.1f} min | {asked} | {resident_mib(pid):.0f} MiB |", flush=True)
-        print(f"| {minutes:.1f} min | {asked} | {resident_mib(pid):.0f} MiB |")
+        others = ("/apps/service-07", "/environments/qa", "/plan/dev/qa")
+        for asked in range(requests):
+            pages = (*PAGES, *others, f"/history?app=service-{asked % 64:02d}")
+            client.get(pages[asked % len(pages)])
+            if asked % max(requests // 6, 1) == 0:
+                print(f"| {asked} | {resident_mib(pid):.0f} MiB |", flush=True)
+        print(f"| {requests} | {resident_mib(pid):.0f} MiB |", flush=True)
+
+
+@asynccontextmanager
+async def filled(records: list[int], folder: Path, *, postgresql: bool) -> AsyncIterator[dict[str, str]]:
+    """Ledgers with so many records, by their titles."""
+    found = {f"SQLite, {many:,} records": str(folder / f"{many}.db") for many in records}
+    for many, ledger in zip(records, found.values(), strict=True):
+        await fill(ledger_at(ledger), many)
+    async with AsyncExitStack() as stack:
+        if postgresql:
+            from liftlock.databases.scratch import embedded_server
+
+            for many, ledger in zip(records, tuple(found.values()), strict=True):
+                address = await stack.enter_async_context(embedded_server(os.environ))
+                place = (
+                    f"postgresql://{address.user}@/{address.database}?host={address.host}&port={address.port}"
+                )
+                await copy(ledger_at(ledger), ledger_at(place))
+                found[f"PostgreSQL, {many:,} records"] = place
+        yield found
 
 
 async def main(
-    records: list[int], seconds: int, minutes: float, ready: list[str], *, postgresql: bool
+    records: list[int], seconds: int, requests: int, ready: list[str], *, postgresql: bool
 ) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory(prefix="liftlock-bench-") as name:
         folder = Path(name)
-        print("| ledger | page | size | first look: answered / whole | ours/s | p95 | bare/s | p95 | ratio |")
-        ledgers = dict(one.partition("=")[::2] for one in ready)
-        for many in records if not ready else []:
-            ledgers[f"SQLite, {many:,} records"] = str(folder / f"{many}.db")
-            await fill(ledger_at(ledgers[f"SQLite, {many:,} records"]), many)
-        if postgresql:
-            from liftlock.databases.scratch import embedded_server
-
-            async with embedded_server(os.environ) as address:
-                place = (
-                    f"postgresql://{address.user}@/{address.database}?host={address.host}&port={address.port}"
-                )
-                await fill(ledger_at(place), max(records))
-                await anyio.to_thread.run_sync(
-                    measure, f"PostgreSQL, {max(records):,} records", place, seconds, folder
-                )
-        for title, ledger in ledgers.items():
-            measure(title, ledger, seconds, folder)
-        print("\n| ledger | page | size | processor | bare |")
-        for title, ledger in ledgers.items():
-            await processor(title, ledger, folder)
-        if minutes and ledgers:
-            print("\n| after | requests | memory |")
-            soak(list(ledgers.values())[-1], minutes)
+        async with filled([] if ready else records, folder, postgresql=postgresql) as made:
+            ledgers = made | dict(one.partition("=")[::2] for one in ready)
+            print(
+                "| ledger | page | size | first look: answered / whole | ours/s | p95 | bare/s | p95 | ratio |"
+            )
+            for title, ledger in ledgers.items():
+                await anyio.to_thread.run_sync(measure, title, ledger, seconds, folder)
+            print("\n| ledger | page | size | processor | bare |")
+            for title, ledger in ledgers.items():
+                await processor(title, ledger, folder)
+            if requests and ledgers:
+                print("\n| requests | memory |")
+                await anyio.to_thread.run_sync(soak, list(ledgers.values())[-1], requests)
     print()
-    latency()
+    await anyio.to_thread.run_sync(latency)
 
 
 if __name__ == "__main__":
@@ -182,11 +183,11 @@ if __name__ == "__main__":
         "--ready", nargs="*", default=[], metavar="TITLE=LEDGER", help="ledgers that are filled already"
     )
     parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--minutes", type=float, default=3.0, help="of traffic, for the memory")
+    parser.add_argument("--requests", type=int, default=3600, help="one after another, for the memory")
     parser.add_argument("--postgresql", action="store_true")
     chosen = parser.parse_args()
     anyio.run(
         lambda: main(
-            chosen.records, chosen.seconds, chosen.minutes, chosen.ready, postgresql=chosen.postgresql
+            chosen.records, chosen.seconds, chosen.requests, chosen.ready, postgresql=chosen.postgresql
         )
     )

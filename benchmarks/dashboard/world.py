@@ -147,6 +147,13 @@ async def fill(open_ledger: OpenLedger, records: int) -> None:
             await ledger.close_intent(intent, state, "failed: a test" if fails else "")
 
 
+async def copy(from_: OpenLedger, to: OpenLedger) -> None:
+    """Bring all that stands in one ledger into another one, which is empty."""
+    clock = SystemClock()
+    async with from_(clock) as old, to(clock) as new:
+        await new.put(await old.entries(), "benchmark")
+
+
 @asynccontextmanager
 async def opened(open_ledger: OpenLedger) -> AsyncIterator[Adapters]:
     """The project's adapters: the ledger as it is, and a platform that runs what is recorded."""

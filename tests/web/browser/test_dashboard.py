@@ -30,6 +30,10 @@ PAGES = (
     "/environments/staging",
     "/environments/staging/backups",
     "/promotions/PROMOTION",
+    "/promotions/900",
+    "/history?since=yesterday",
+    "/account",
+    "/audit",
     "/nowhere",
 )
 expect = sync_api.expect
@@ -41,6 +45,7 @@ def site() -> Iterator[Served]:
     world = World()
     with listening(world) as served:
         served.promote_elsewhere()
+        world.put("SSO", "d", 70, 900, "production")
         yield served
 
 
@@ -162,7 +167,7 @@ def test_without_scripts_the_same_is_done_and_the_page_goes_on_by_itself(
     expect(page.locator(".chip.big")).to_have_text("succeeded")
 
 
-@pytest.mark.parametrize("width", [320, 390])
+@pytest.mark.parametrize("width", [320, 360])
 def test_no_page_is_wider_than_a_phone(site: Served, visitor: Callable[..., Visitor], width: int) -> None:
     one = visitor(viewport={"width": width, "height": 800}, has_touch=True, is_mobile=True)
     wide = []
@@ -238,3 +243,32 @@ def test_nobody_is_moved_who_asked_for_stillness(slow: Served, visitor: Callable
         "0s",
         "",
     }
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_takes_what_strangers_approvers_and_onlookers_see(
+    visitor: Callable[..., Visitor], scheme: str
+) -> None:
+    """The pages that stand only for a while: sign-in, a plan that waits for approvals, a run elsewhere."""
+    world = World(gates=Gates(approvals=1))
+    world.platform.takes_s = {"settle": 30}
+    phone = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
+    one, stranger = visitor(color_scheme=scheme, **phone), visitor(color_scheme=scheme, **phone)
+    with listening(world) as served:
+
+        def look(page: Any) -> None:
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
+            assert violations(page) == [], page.url
+
+        stranger.page.goto(f"{served.url}/sign-in")
+        look(stranger.page)
+        look(one.goes(f"{served.url}/plan/dev/staging"))
+        world.approved(served.portal.call(world.plan), "grace")
+        running = served.portal.start_task_soon(world.run, world.plan)
+        began = lambda: bool(served.portal.call(world.ledger.intents, "staging", 1))  # noqa: E731
+        wait_until(began, "the promotion began")
+        (intent,) = served.portal.call(world.ledger.intents, "staging", 1)
+        page = one.goes(f"{served.url}/promotions/{intent.id}")
+        expect(page.locator(".bar.running").first).to_be_attached()
+        look(page)
+        running.cancel()

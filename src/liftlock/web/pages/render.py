@@ -145,9 +145,10 @@ def page(
 ) -> HTMLResponse:
     """A page. It is live for `topics`, as they were at `version`: before what it shows was read.
 
+    Without topics it stands as it is, and so it does for whoever is not signed in: nobody tells them anything.
     With `reload_s` it loads itself again after so many seconds where there are no scripts.
     """
-    site = site_of(request)
+    site, known = site_of(request), request.scope.get(PERSON)
     seen = site.changes.version(topics) if version is None else version
     html = (
         templates()
@@ -157,9 +158,9 @@ def page(
             project=site.project,
             path=request.url.path,
             token=partial(form_token, request),
-            me=request.scope.get(PERSON),
+            me=known,
             now=site.reading.now(),
-            live=address("/live", topic=list(topics), version=str(seen)),
+            live=address("/live", topic=list(topics), version=str(seen)) if topics and known else "",
             reload_s=reload_s,
             **context,
         )

@@ -112,7 +112,7 @@
     if (document.hidden) {
       stream?.close();
       stream = null;
-    } else if (!stream) {
+    } else if (!stream && main.dataset.live) {
       ask();
       listen();
     }
