@@ -6,7 +6,8 @@ waits for. The gap between two looks is 8 % of the time waited so far and at lea
 polling adds less than 10 % to any wait beyond half a second. Many waits at once share a budget of
 looks: a vendor's limits and this machine are theirs together.
 
-Not for conditions that must hold for a while: answers may arrive in another order than the looks.
+A condition that must hold for a while is looked at one answer after another: they may arrive in another
+order than the looks.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 SHORTEST_GAP_S = 0.05
 LONGEST_GAP_S = 30.0
+LONGEST_HOLDING_GAP_S = 5.0
+"""The same while something must hold: what ceases to is to be found out soon."""
 SHARE_OF_ELAPSED = 0.08
 PATIENCE_S = 60.0
 """How long looks may fail before the wait is given up."""
@@ -73,6 +76,46 @@ async def wait_for(
     return wait.found
 
 
+async def holds(
+    look: Callable[[], Awaitable[bool]],
+    lasts_s: float,
+    progress: Callable[[str], None],
+    *,
+    what: str = "healthy",
+    since: float | None = None,
+) -> bool:
+    """Whether what was so at `since`, by default now, is so at every look until `lasts_s` have passed, and then too.
+
+    A look that fails in a way that a retry may mend counts as no news, until none was answered for
+    `PATIENCE_S`. Raises whatever else a look raises. Asks nothing when `lasts_s` is 0.
+    """
+    if lasts_s <= 0:
+        return True
+    began = answered_at = anyio.current_time() if since is None else since
+    end = began + lasts_s  # a difference of clocks may round to just below `lasts_s`, and stay there
+    while True:
+        elapsed = anyio.current_time() - began
+        progress(f"{what} for {elapsed:.0f} of {lasts_s:g} s")
+        pause_s = min(LONGEST_HOLDING_GAP_S, max(gap_s(elapsed), lasts_s / 10))
+        left_s = end - anyio.current_time()
+        await anyio.sleep(min(pause_s, left_s) if left_s > 0 else pause_s)
+        is_last = anyio.current_time() >= end
+        try:
+            is_so = await look()
+        except VendorError as failure:
+            if not _is_no_news(failure, answered_at):
+                raise
+            continue
+        if is_last or not is_so:
+            return is_so
+        answered_at = anyio.current_time()
+
+
+def _is_no_news(failure: VendorError, answered_at: float) -> bool:
+    is_patient = anyio.current_time() - answered_at < PATIENCE_S
+    return is_patient and (failure.retryable or isinstance(failure, AnswerLost))
+
+
 @dataclass(slots=True)
 class _Wait(Generic[T]):
     look: Callable[[], Awaitable[T | None]]
@@ -95,10 +138,8 @@ class _Wait(Generic[T]):
         try:
             found = await self.look()
         except VendorError as failure:
-            patient = anyio.current_time() - self.answered_at < PATIENCE_S
-            if patient and (failure.retryable or isinstance(failure, AnswerLost)):
-                return
-            self._end(others, failure=failure)
+            if not _is_no_news(failure, self.answered_at):
+                self._end(others, failure=failure)
         except Exception as failure:  # noqa: BLE001 (a task's edge: re-raised by `wait_for`)
             self._end(others, failure=failure)
         else:

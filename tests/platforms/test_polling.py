@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -11,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from liftlock.errors import AnswerLost, NotFound, Unreachable
-from liftlock.polling import MOST_LOOKS_PER_S, PATIENCE_S, gap_s, wait_for
+from liftlock.polling import MOST_LOOKS_PER_S, PATIENCE_S, gap_s, holds, wait_for
 
 
 def on_virtual_clock(story: Callable[[], Awaitable[Any]]) -> Any:
@@ -144,3 +145,67 @@ def test_many_waits_share_a_budget_of_looks() -> None:
 
     on_virtual_clock(story)
     assert looks <= 1.25 * MOST_LOOKS_PER_S + 100
+
+
+def held(look: Callable[[float], bool], lasts_s: float) -> tuple[bool, float, list[float]]:
+    """Whether a condition held, how long that took to tell, and when it was looked at."""
+
+    async def story() -> tuple[bool, float, list[float]]:
+        began = anyio.current_time()
+        looks: list[float] = []
+
+        async def is_so() -> bool:
+            looks.append(anyio.current_time() - began)
+            return look(looks[-1])
+
+        answer = await holds(is_so, lasts_s, lambda _: None)
+        return answer, anyio.current_time() - began, looks
+
+    found: tuple[bool, float, list[float]] = on_virtual_clock(story)
+    return found
+
+
+@pytest.mark.parametrize("lasts_s", [0.01, 1.0, 30.0, 600.0])
+def test_what_holds_is_looked_at_until_its_very_end(lasts_s: float) -> None:
+    answer, took_s, looks = held(lambda _: True, lasts_s)
+    assert answer
+    assert took_s == looks[-1] == pytest.approx(lasts_s)
+    gaps = [later - earlier for earlier, later in pairwise([0.0, *looks])]
+    assert max(gaps) <= 5.0 + 1e-6
+
+
+def test_what_is_to_hold_for_no_time_is_not_looked_at() -> None:
+    assert held(lambda _: False, 0.0) == (True, 0.0, [])
+
+
+def test_what_ceases_to_hold_is_told_at_the_next_look() -> None:
+    answer, took_s, _ = held(lambda at: at < 12.0, 600.0)
+    assert not answer
+    assert 12.0 <= took_s <= 17.0
+
+
+def test_a_look_without_an_answer_says_nothing_of_what_holds() -> None:
+    def unreachable_at_the_end(at: float) -> bool:
+        if 20.0 < at < 40.0:
+            raise Unreachable("no answer", vendor="heroku")
+        return True
+
+    answer, took_s, looks = held(unreachable_at_the_end, 30.0)
+    assert answer
+    assert 40.0 <= took_s == looks[-1] <= 45.0
+
+
+def test_silence_ends_the_wait_for_what_holds() -> None:
+    def silent(at: float) -> bool:
+        raise Unreachable("no answer", vendor="heroku")
+
+    with pytest.raises(Unreachable):
+        held(silent, PATIENCE_S * 2)
+
+
+def test_what_no_retry_mends_ends_the_wait_for_what_holds() -> None:
+    def gone(at: float) -> bool:
+        raise NotFound("it is gone", vendor="heroku")
+
+    with pytest.raises(NotFound):
+        held(gone, 30.0)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 from anyio import to_thread
 
 from liftlock.changes import may_begin
@@ -17,7 +16,7 @@ from liftlock.model import App, Known, Located, Missing, Release, Running, SiteV
 from liftlock.platforms.directory.content import site_files
 from liftlock.platforms.directory.site import VERSIONS, NotALink, Served, Site
 from liftlock.plugins import Context
-from liftlock.polling import gap_s, wait_for
+from liftlock.polling import holds, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.probes import Finding, Probe, of_targets
 
@@ -28,7 +27,6 @@ HEALTH_LIMIT_S = 60.0
 CHANGE_S = 10.0
 """A change of links takes at most so long, waiting for another process' included."""
 _HEALTH_TIME_S = 5.0
-_LONGEST_GAP_S = 5.0
 _SETBACKS = 2
 _ANSWERS = frozenset({*range(200, 300), *range(400, 600)})
 T = TypeVar("T")
@@ -189,14 +187,17 @@ class Directory:
         if not isinstance(served, Served) or served.found.digest != version.content:
             found = served.found.digest[:12] if isinstance(served, Served) else "nothing"
             raise self._unhealthy(target, f"{found} is served, and not {version.short}")
+
+        async def is_good() -> bool:
+            return not await self._ailment(target, version)
+
+        await self._until_good(target, version)
         setbacks = 0
-        while True:
-            await self._until_good(target, version)
-            if await self._stays_good(target, version, settle_s, progress):
-                return
+        while not await holds(is_good, settle_s, progress, what="served"):
             setbacks += 1
             if setbacks == _SETBACKS:
                 raise self._unhealthy(target, f"it did not stay healthy for {settle_s:g} s")
+            await self._until_good(target, version)
 
     async def _until_good(self, target: Target, version: SiteVersion) -> None:
         ailment = ""
@@ -210,18 +211,6 @@ class Directory:
         await wait_for(
             good, limit_s=limit_s, timed_out=lambda: self._unhealthy(target, ailment or "no answer")
         )
-
-    async def _stays_good(
-        self, target: Target, version: SiteVersion, settle_s: float, progress: Progress
-    ) -> bool:
-        began = anyio.current_time()
-        while (left := began + settle_s - anyio.current_time()) > 0:
-            elapsed = settle_s - left
-            progress(f"served for {elapsed:.0f} of {settle_s:g} s")
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
-            if await self._ailment(target, version):
-                return False
-        return True
 
     async def _ailment(self, target: Target, version: SiteVersion) -> str:
         """What is wrong with it; "" when the version is served and the health path answers 2xx."""

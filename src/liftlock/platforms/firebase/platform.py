@@ -29,7 +29,7 @@ from liftlock.model import (
 )
 from liftlock.platforms.firebase.api import FINALIZED, Hosting, Version, plain_name
 from liftlock.plugins import Context
-from liftlock.polling import gap_s, wait_for
+from liftlock.polling import gap_s, holds, wait_for
 from liftlock.ports import PUBLICATION, BuiltImage, Progress, Publication, Switch
 from liftlock.probes import Finding, Probe, of_targets
 from liftlock.tasks import together
@@ -38,7 +38,6 @@ SITE = "site"
 _LIVE_LIMIT_S = 60.0
 _REPEATS = 2
 _LOST_S = 2.0
-_LONGEST_GAP_S = 5.0
 _CANDIDATES = 3
 
 
@@ -202,19 +201,18 @@ class Firebase:
         """See `ports.Platform`. The version is live, and stays so."""
         wanted = plain_name(_site(release).name)
         await self._until_live(target, wanted)
-        good_at = anyio.current_time()
-        end = good_at + settle_s  # a difference of clocks may round to just below `settle_s`, and stay there
-        while (left := end - anyio.current_time()) > 0:
-            elapsed = settle_s - left
-            progress(f"live for {elapsed:.0f} of {settle_s:g} s")
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
+
+        async def is_live() -> bool:
             live = await self._hosting.live(target.name)
-            if live.version != wanted:
-                raise NotHealthy(
-                    f"{target.app} in {target.environment} ({target.name}) did not stay on {wanted}: "
-                    f"{live.version or 'nothing'} is live now.",
-                    hint="Somebody else released there: see the site's release history.",
-                )
+            if live.version == wanted:
+                return True
+            raise NotHealthy(
+                f"{target.app} in {target.environment} ({target.name}) did not stay on {wanted}: "
+                f"{live.version or 'nothing'} is live now.",
+                hint="Somebody else released there: see the site's release history.",
+            )
+
+        await holds(is_live, settle_s, progress, what="live")
 
     async def restore(
         self, target: Target, before: Known, progress: Progress, released: Release | None = None

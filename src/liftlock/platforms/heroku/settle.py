@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from liftlock.errors import AnswerLost, NotHealthy, VendorError
+from liftlock.errors import NotHealthy
 from liftlock.model import ImageId, Target
 from liftlock.platforms.heroku.api import Dyno, Formation, HerokuRelease
 from liftlock.platforms.heroku.observe import Look, Watch, current_release, images_now
 from liftlock.platforms.heroku.switch import Switched
-from liftlock.polling import PATIENCE_S, gap_s, wait_for
+from liftlock.polling import holds, wait_for
 from liftlock.ports import Progress
 from liftlock.tasks import together
 
@@ -24,7 +24,6 @@ afterwards (`settle`), within these bounds. Many programs listen before they are
 CRASH_LIMIT_S = 3.0
 """Heroku restarts a crashed dyno at once, and then waits: one that stays crashed crashed twice."""
 FRESH_S = 1.0
-_LONGEST_GAP_S = 5.0
 _SETBACKS = 2
 _LOG_LINES = 20
 
@@ -59,8 +58,7 @@ class Settling:
         try:
             good = await self._first_good()
             self._was_good = True
-            if settle_s > 0:
-                await self._stays(good, settle_s)
+            await self._stays(good, settle_s)
         except _Ill as illness:
             lines = _since(await self.watch.app.last_log_lines(_LOG_LINES), self.switched.switch.marker)
             log = "".join(f"\n    {line}" for line in lines)
@@ -89,28 +87,14 @@ class Settling:
         return await wait_for(good, limit_s=self.boot_limit_s, timed_out=self._too_long)
 
     async def _stays(self, good: Look, settle_s: float) -> None:
-        """Look again and again until it was good, and the same dynos ran, for `settle_s`."""
-        answered_at = good.at
+        """See it stay good, on the same dynos, for `settle_s`; one setback is forgiven."""
+
+        async def is_the_same() -> bool:
+            formation, look = await together(self.watch.app.formation, self.watch.look)
+            return self._is_good(formation, look) and _instances(look) == _instances(good)
+
         setbacks = 0
-        while True:
-            elapsed = anyio.current_time() - good.at
-            self.progress(f"healthy for {elapsed:.0f} of {settle_s:g} s")
-            # By the moment of its end: a difference of clocks may round to just below `settle_s`, and stay there.
-            left = max(good.at + settle_s - anyio.current_time(), 0.0)
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
-            is_last = anyio.current_time() >= good.at + settle_s
-            try:
-                formation, look = await together(self.watch.app.formation, self.watch.look)
-            except VendorError as error:
-                silent_s = anyio.current_time() - answered_at
-                if not (error.retryable or isinstance(error, AnswerLost)) or silent_s > PATIENCE_S:
-                    raise
-                continue
-            answered_at = look.at
-            if self._is_good(formation, look) and _instances(look) == _instances(good):
-                if is_last:
-                    return
-                continue
+        while not await holds(is_the_same, settle_s, self.progress, since=good.at):
             setbacks += 1
             self._proved = None
             if setbacks == _SETBACKS:

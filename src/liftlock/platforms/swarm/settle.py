@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from liftlock.errors import AnswerLost, NotHealthy, VendorError
+from liftlock.errors import NotHealthy, VendorError
 from liftlock.model import Digest, Target
 from liftlock.platforms.swarm.api import Service, Swarm, Task, digest_of
 from liftlock.platforms.swarm.observe import State, look, service_name, told_update
-from liftlock.polling import PATIENCE_S, gap_s, wait_for
+from liftlock.polling import holds, wait_for
 from liftlock.ports import Progress
 
 STILL_S = 300.0
@@ -22,7 +22,6 @@ _CRASHES = 3
 """So many tasks of a release that failed in one place: where a team lets an update go on whatever happens,
 the engine would try for ever."""
 _SETBACKS = 2
-_LONGEST_GAP_S = 5.0
 _LOG_LINES = 20
 
 
@@ -50,8 +49,7 @@ class Settling:
         """Wait until all is well and has been for `settle_s`. Raises `NotHealthy`."""
         try:
             good = await self._first_good()
-            if settle_s > 0:
-                await self._stays(good, settle_s)
+            await self._stays(good, settle_s)
         except _Ill as illness:
             raise NotHealthy(
                 f"{self.target.app} in {self.target.environment} ({self.target.name}) is not healthy: "
@@ -69,33 +67,19 @@ class Settling:
         return await wait_for(good, limit_s=_LONGEST_S, timed_out=lambda: _Ill(self._waiting_for))
 
     async def _stays(self, good: State, settle_s: float) -> None:
-        """Look again and again until it was good, and the same tasks ran, for `settle_s`."""
-        began = answered_at = anyio.current_time()
+        """See it stay good, with the same tasks, for `settle_s`; one setback is forgiven."""
+
+        async def is_the_same() -> bool:
+            state = await look(self.swarm, self.target)
+            return self._is_good(state) and _tasks(state) == _tasks(good)
+
         setbacks = 0
-        while True:
-            elapsed = anyio.current_time() - began
-            self.progress(f"healthy for {elapsed:.0f} of {settle_s:g} s")
-            left = max(began + settle_s - anyio.current_time(), 0.0)
-            await anyio.sleep(min(_LONGEST_GAP_S, max(gap_s(elapsed), settle_s / 10), left))
-            is_last = anyio.current_time() >= began + settle_s
-            try:
-                state = await look(self.swarm, self.target)
-            except VendorError as error:
-                silent_s = anyio.current_time() - answered_at
-                if not (error.retryable or isinstance(error, AnswerLost)) or silent_s > PATIENCE_S:
-                    raise
-                continue
-            answered_at = anyio.current_time()
-            if self._is_good(state) and _tasks(state) == _tasks(good):
-                if is_last:
-                    return
-                continue
+        while not await holds(is_the_same, settle_s, self.progress):
             setbacks += 1
             if setbacks == _SETBACKS:
                 why = self._waiting_for or "its tasks were replaced"
                 raise _Ill(f"it did not stay healthy for {settle_s:g} s: {why}")
             good = await self._first_good()
-            began = answered_at = anyio.current_time()
 
     def _is_good(self, state: State) -> bool:
         """Whether everything is as it has to be; else `_waiting_for` says what is not, yet. Raises `_Ill`."""
