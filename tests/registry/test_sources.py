@@ -214,6 +214,13 @@ async def test_an_image_for_several_platforms_is_ours_whatever_the_engine_that_s
         archive.add(tmp_path / "layout", ".")
     image = await sources.image(ProcessSource(archive="image.tar"), tmp_path, quiet)
     assert image.image_id.value == sha256(CONFIG)
+    # Pulled by such an engine, the image is listed for all platforms and is there for its own alone.
+    (tmp_path / "layout" / "blobs" / "sha256" / sha256(CONFIG)[7:]).unlink()
+    with tarfile.open(tmp_path / "pulled.tar", "w") as archive:
+        archive.add(tmp_path / "layout", ".")
+    with pytest.raises(LiftlockError, match="is an image for linux/arm64") as caught:
+        await sources.image(ProcessSource(archive="pulled.tar"), tmp_path, quiet)
+    assert "linux/amd64" in caught.value.hint
 
 
 async def test_files_that_are_no_images_are_told_apart(sources: Sources, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import json
 import posixpath
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +93,12 @@ def _read(find: Find, what: str, cache: LayerCache) -> LocalImage:
         try:
             return _docker_save(find, saved, what, cache)
         except OtherPlatform:
-            # Of an image for several platforms, an engine names its own there, and all in the layout beside it.
-            if index is None:
-                raise
+            # Of an image for several platforms, an engine names its own there, and all in the layout beside it;
+            # the layout may list ours without having it, when the image was pulled for that engine alone.
+            if index is not None:
+                with suppress(LiftlockError):
+                    return _oci(find, index, what, cache)
+            raise
     if index is None:
         raise LiftlockError(
             f"{what} is no image: it has neither manifest.json nor index.json.",
