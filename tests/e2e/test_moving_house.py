@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +61,20 @@ class House:
         for task in shown.split():
             container = json.loads(self.ask("inspect", task))[0]["Status"].get("ContainerStatus") or {}
             if container.get("ContainerID"):
-                ids.add(json.loads(self.ask("inspect", container["ContainerID"]))[0]["Image"])
+                ids.add(self.image_id(json.loads(self.ask("inspect", container["ContainerID"]))[0]["Image"]))
         assert len(ids) <= 1, ids
         return ids.pop() if ids else ""
+
+    def image_id(self, named: str) -> str:
+        """The image id of what the engine calls its image: with containerd's store a manifest's digest."""
+        address = f"http://{self.registry}/v2/observatory/itc/web/manifests/{named}"
+        accept = "application/vnd.docker.distribution.manifest.v2+json"
+        asked = urllib.request.Request(address, headers={"accept": accept})
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                return str(json.load(answer)["config"]["digest"])
+        except urllib.error.HTTPError:  # no manifest has this digest: it is the config's
+            return named
 
     def ask(self, *arguments: str) -> str:
         asked = subprocess.run(
