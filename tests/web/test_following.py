@@ -71,6 +71,7 @@ def test_its_steps_are_seen_one_after_the_other() -> None:
         assert "release:ODB" in steps(told, "planned")
         (switch,) = [bar for bar in told.bars if bar.step == "release:SSO"]
         assert (switch.ended_s, switch.detail) == (55, "as seen from here")
+        assert switch.began_s < switch.ended_s
         await anyio.sleep(5)
         (again,) = [bar for bar in (await watched.look()).bars if bar.step == "release:SSO"]
         assert again == switch

@@ -56,13 +56,13 @@ def followed(
     for backup in account.backups:
         step = f"backup:{backup.database}"
         begins[step], ends[step] = _since(intent, backup.started_at), _since(intent, backup.finished_at)
-    for app in switched:
-        ends[f"release:{app}"] = seen.of(f"release:{app}", now_s)
-    if switched:  # nothing is switched before everything is in place
-        first = min(ends[f"release:{app}"] for app in switched)
-        ready = min(max(ends.values()), first)
-        for app in _released(intent):
-            ends[f"stage:{app}"] = ready
+    if (
+        switched
+    ):  # nothing is switched before everything is in place: when that was, its backups tell, or nobody
+        sights = {f"release:{app}": seen.of(f"release:{app}", now_s) for app in switched}
+        first = min(sights.values())
+        ready = min(max(ends.values()) or first / 2, first)
+        ends |= {f"stage:{app}": ready for app in _released(intent)} | sights
     for app, record in account.records.items():
         ends[f"record:{app}"] = _since(intent, record.created_at)
         for step in ("release", "verify"):

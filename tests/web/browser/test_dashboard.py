@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from liftlock.errors import NotHealthy
 from liftlock.model import Gates, Serve
+from liftlock.web.access.people import Right
 from tests.commands.world import World
-from tests.web.browser.conftest import Served, Visitor, listening, wait_until
+from tests.web.access.served import GITHUB
+from tests.web.browser.conftest import SESSIONS, Served, Visitor, listening, wait_until
 
 axe_playwright = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -246,12 +249,15 @@ def test_nobody_is_moved_who_asked_for_stillness(slow: Served, visitor: Callable
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_takes_what_strangers_approvers_and_onlookers_see(
+def test_a_phone_takes_what_strangers_owners_and_onlookers_see(
     visitor: Callable[..., Visitor], scheme: str
 ) -> None:
-    """The pages that stand only for a while: sign-in, a plan that waits for approvals, a run elsewhere."""
+    """The pages that stand only for a while: sign-in, one's tokens, a plan that waits for approvals, a run elsewhere."""
     world = World(gates=Gates(approvals=1))
     world.platform.takes_s = {"settle": 30}
+    everything = dict.fromkeys(map(str, Right), ("ada",))
+    roles = dict.fromkeys(world.project.environments, everything)
+    world.project = replace(world.project, serve=Serve(github=GITHUB, roles=roles))
     phone = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
     one, stranger = visitor(color_scheme=scheme, **phone), visitor(color_scheme=scheme, **phone)
     with listening(world) as served:
@@ -260,8 +266,21 @@ def test_a_phone_takes_what_strangers_approvers_and_onlookers_see(
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
             assert violations(page) == [], page.url
 
+        sessions, tokens = served.app.state.access.sessions, served.app.state.access.tokens
+        session = served.portal.call(sessions.begin, "ada", "Ada", "session")
+        SESSIONS[served.url] = SESSIONS[served.url][0], session.secret
+        given = {"staging": frozenset(Right)}
+        served.portal.call(partial(tokens.create, "deploys", given, created_by="ada", owner="ada"))
         stranger.page.goto(f"{served.url}/sign-in")
         look(stranger.page)
+        page = one.goes(f"{served.url}/account")
+        look(page)
+        page.get_by_label("What it is for").fill("reports")
+        page.get_by_label("see dev").check()
+        page.get_by_role("button", name="Make it").click()
+        expect(page.get_by_text("Your new token")).to_be_visible()
+        look(page)
+        look(one.goes(f"{served.url}/audit"))
         look(one.goes(f"{served.url}/plan/dev/staging"))
         world.approved(served.portal.call(world.plan), "grace")
         running = served.portal.start_task_soon(world.run, world.plan)

@@ -55,7 +55,7 @@ async def _account(
         person=person,
         rights=list(Right),
         tokens=[(token, token.state(access.now()), _moment(token.expires_at)) for token in found],
-        can_make=person.via == "session",
+        can_make=person.via == "session" and any(person.where(right) for right in Right),
         host=request.url.netloc,
         made=made,
         error=error,
