@@ -110,7 +110,8 @@ class WayBack:
             with ours(f"look:{touched.app}"):
                 running = await platform.running(target, expected)
                 if new and old and isinstance(running, Known) and _is_not(new, running):
-                    running = await platform.running(target, expected[1:])
+                    # Both, in this order: one that was applied here, and has work left, is not asked away.
+                    running = await platform.running(target, expected[::-1])
         except LiftlockError as error:
             self.note(f"What {touched.app} runs could not be looked at: {error.message}")
             return Standing.UNSURE
