@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from liftlock.errors import LiftlockError, UsageError
 from liftlock.model import Project, Serve
 from liftlock.web.store import address_of, open_store, tables
 from liftlock.web.store.migrate import VERSIONS
+from liftlock.web.work.queue import open_queue
 
 pytestmark = pytest.mark.anyio
 LINE = {
@@ -96,11 +98,31 @@ async def test_database_that_is_not_there_is_told_without_its_password() -> None
     assert "hunter2" not in caught.value.message + caught.value.hint
 
 
-async def test_file_is_its_owners_alone(tmp_path: Path) -> None:
+async def test_files_are_their_owners_alone(tmp_path: Path) -> None:
     place = tmp_path / "state" / "serve.db"
-    async with open_store(f"sqlite:///{place}"):
-        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    async with open_store(f"sqlite:///{place}") as store, open_queue(store):
+        for file in (place, place.with_name("serve-work.db")):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
+
+
+async def test_a_file_that_a_process_has_open_twice_is_not_folded_up_by_another(tmp_path: Path) -> None:
+    """Whoever closes a file's descriptor lets go of all locks that its process has on it.
+
+    The other process would be the last one, and take the write-ahead log away from under this one.
+    """
+    place = tmp_path / "serve.db"
+    other = "import sys, anyio; from liftlock.web.store import open_store\n"
+    other += "async def use():\n  async with open_store(sys.argv[1]): pass\nanyio.run(use)"
+    async with open_store(f"sqlite:///{place}") as store:
+        await store.write(lambda connection: connection.execute(insert(tables.audit).values(LINE)))
+        async with open_store(f"sqlite:///{place}"):
+            pass
+        log = anyio.Path(f"{place}-wal")
+        inode = (await log.stat()).st_ino
+        await anyio.run_process([sys.executable, "-c", other, f"sqlite:///{place}"])
+        assert await log.exists()
+        assert (await log.stat()).st_ino == inode
 
 
 async def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

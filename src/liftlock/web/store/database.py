@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,7 +129,7 @@ def engine_at(address: str) -> Engine:
         ) from None
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
-            _make_folder(Path(url.database))
+            make_file(Path(url.database))
             engine = create_engine(url, pool_size=THREADS, max_overflow=0, connect_args={"timeout": BUSY_S})
         else:  # in memory, for tests: it is gone with its one connection
             engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
@@ -163,11 +163,17 @@ def unreachable(address: str, error: OperationalError) -> StoreUnreachable:
     )
 
 
-def _make_folder(path: Path) -> None:
+def make_file(path: Path) -> None:
+    """Make the file, where there is none, so that nobody but its owner can read it. Raises `UsageError`.
+
+    One that is there is not opened: to close it would let go of the locks that SQLite has on it in this process
+    (POSIX, fcntl), and the next process that closes it would take its write-ahead log away as the last one of all.
+    Source: SQLite, "How To Corrupt An SQLite Database File", section 2.2.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Made here so that nobody else can read it: it holds whose sessions there are.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except OSError as error:
         raise UsageError(
             f"The server's database {path} cannot be made: {error.strerror}.",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from liftlock.web.store import Store
+from liftlock.web.store.database import make_file
 from liftlock.web.work.orders import Options, Order, OrderKind, WorkItem, WorkState
 from liftlock.wording import read_moment
 
@@ -61,6 +63,7 @@ def engine_of(store: Store) -> Engine:
         return store.engine
     url = make_url(store.address)
     path = f"{str(url.database).removesuffix('.db')}-work.db"
+    make_file(Path(path))
     return create_engine(url.set(database=path), connect_args={"timeout": BUSY_S})
 
 
