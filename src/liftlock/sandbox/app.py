@@ -30,6 +30,7 @@ from liftlock.sandbox.disturb import disturbed
 MODULES = (
     "github",
     "codeload",
+    "github_sign_in",
     "heroku",
     "heroku_data",
     "registry",
