@@ -11,7 +11,7 @@ import pytest
 
 from liftlock.errors import NotHealthy
 from liftlock.model import Gates, Known, Serve, State
-from liftlock.web.work.orders import WorkState
+from liftlock.web.work.orders import Order, OrderKind, WorkState
 from tests.commands.world import World
 from tests.doubles import release
 from tests.web.served import Browser, served, words
@@ -278,3 +278,17 @@ async def test_an_approval_is_given_on_the_plan_and_ones_own_does_not_count() ->
         browser.reading.outdate()
         assert "approvals passed" in await browser.text("/plan/dev/staging")
         assert "approve what waits in dev" in await browser.text("/environments/staging")
+
+
+async def test_an_order_of_a_kind_that_is_not_known_is_shown_and_changes_nothing() -> None:
+    """A newer liftlock beside this one took it."""
+    world = World()
+    async with served(world) as browser:
+        item = await browser.work.submit(Order(OrderKind.UNKNOWN, "staging", "ana"))
+        async for _ in browser.work.events(item.id):
+            pass
+        shown = await browser.text(f"/runs/{item.id}")
+        assert "Unknown work of staging" in shown
+        assert "this liftlock does not know what was asked for" in shown
+        await browser.get("/environments/staging")
+        assert not await world.ledger.intents("staging", 5)

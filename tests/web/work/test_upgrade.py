@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,8 @@ from liftlock.postgresql.address import Address
 from liftlock.web.store import address_of, open_store
 from liftlock.web.store.tables import workers
 from liftlock.web.work import queue
+from liftlock.web.work.durable import DurableWork
+from liftlock.web.work.kept import Kept
 from liftlock.web.work.orders import Options, Order, OrderKind, WorkState
 from tests.postgresql import ledger_of, made_database
 from tests.web.work.crowd import APPS, ROOT, Company, at_work, company, ended
@@ -83,6 +86,31 @@ async def test_what_the_old_version_queued_and_began_is_finished_by_the_new_one(
         released = [each["images"]["web"] for each in crowd.heroku(app, "e1")["releases"] if each["images"]]
         assert released == [crowd.images[source, app] for source in ("one", "two", "one")]
     crowd.stop()
+
+
+async def test_an_order_of_a_later_kind_is_listed_and_left_to_those_who_know_it(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'serve.db'}"
+    order = queue.written(Order(OrderKind.PROMOTION, "e1", "ana", "dev")) | {"kind": "rehearsal"}
+    async with open_store(address) as store, queue.open_queue(store) as client:
+        await Kept(store).add_order("later", "e1")
+        await client.enqueue_async(
+            {
+                "workflow_name": queue.WORKFLOW,
+                "queue_name": queue.QUEUE,
+                "workflow_id": "later",
+                "app_version": "orders-2",
+                "queue_partition_key": "e1",
+                "priority": 1,
+            },
+            order,
+            datetime.now(UTC).isoformat(),
+        )
+        (item,) = await DurableWork(client, Kept(store)).items()
+    assert (item.state, item.order.kind, item.order.environment) == (
+        WorkState.QUEUED,
+        OrderKind.UNKNOWN,
+        "e1",
+    )
 
 
 def test_an_order_is_understood_as_an_older_or_a_newer_version_wrote_it() -> None:

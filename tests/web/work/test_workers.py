@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from liftlock.errors import LiftlockError
 from liftlock.model import Kind, State
@@ -24,7 +26,7 @@ from liftlock.web.work.queue import open_queue
 from liftlock.web.work.retention import forget
 from liftlock.wiring import open_project
 from tests.postgresql import ledger_of, made_database
-from tests.web.work.crowd import APPS, Company, at_work, company, ended, promotion, told
+from tests.web.work.crowd import APPS, SOURCES, Company, at_work, company, ended, promotion, told
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 
@@ -120,6 +122,36 @@ async def test_what_a_killed_worker_began_is_seen_to_by_another(pair: Company) -
         assert (await ended(work, after.id)).exit_code == 0
     for app in APPS:
         assert pair.running(app, "e1") == {"web": pair.images["two", app]}
+    pair.stop()
+
+
+async def test_a_worker_that_is_told_to_stop_ends_what_it_began_and_leaves_what_waits_to_others(
+    pair: Company,
+) -> None:
+    """SIGTERM in the middle of a run: nothing is undone, nothing is done twice, and nobody waits for its end."""
+    pair.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 2.0})
+    async with at_work(pair) as work:
+        pair.start_worker()
+        pair.ready(pair.workers[0])
+        begun = await work.submit(promotion("e1"))
+        async for _, document in work.events(begun.id):
+            if document["event"] == "step-started" and document["step"].startswith("release:"):
+                break
+        first_worker = pair.workers[0]
+        assert first_worker.stdout is not None
+        first_worker.send_signal(signal.SIGTERM)
+        assert "Nothing more is taken" in await to_thread.run_sync(first_worker.stdout.readline)
+        waits, elsewhere = await work.submit(promotion("e1", "two")), await work.submit(promotion("e2"))
+        pair.start_worker()
+        there = await ended(work, elsewhere.id)
+        first, second = await ended(work, begun.id), await ended(work, waits.id)
+        assert [each.exit_code for each in (first, second, there)] == [0, 0, 0]
+        assert "notes" not in first.result or not first.result["notes"]
+        assert second.worker == there.worker != first.worker
+        assert await to_thread.run_sync(first_worker.wait) == 0
+    for app in APPS:
+        released = [each["images"]["web"] for each in pair.heroku(app, "e1")["releases"] if each["images"]]
+        assert released == [pair.images[source, app] for source in SOURCES]
     pair.stop()
 
 

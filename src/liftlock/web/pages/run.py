@@ -176,7 +176,9 @@ async def _shown(
         may_withdraw=item is not None and person.may_withdraw(story.environment, item.order.requested_by),
         is_open_elsewhere=elsewhere is not None,
         holding=elsewhere.holding if elsewhere else None,
-        can_go_back=story.kind != "resume" and story.tone == "good" and not story.is_running,
+        can_go_back=story.kind not in {OrderKind.RESUME.words, OrderKind.UNKNOWN.words}
+        and story.tone == "good"
+        and not story.is_running,
     )
 
 
@@ -204,7 +206,7 @@ ENDS = {
 def _of_item(site: Site, item: WorkItem, timeline: Timeline, account: Account | None) -> Story:
     order = item.order
     words, tone = WORDS.get(item.state) or ENDS.get(item.exit_code or 0, ("failed", "alarm"))
-    what = order.kind.value if order.kind is not OrderKind.RESUME else "resume"
+    what = order.kind.words
     result = item.result
     error = result.get("error")
     if not error and result.get("cause"):

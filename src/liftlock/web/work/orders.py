@@ -22,6 +22,13 @@ class OrderKind(StrEnum):
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     RESUME = "resume"
+    UNKNOWN = "unknown"
+    """Of a newer liftlock, and to be shown here alone: what performs it is a worker that knows it."""
+
+    @property
+    def words(self) -> str:
+        """What people read."""
+        return "unknown work" if self is OrderKind.UNKNOWN else self.value
 
 
 @dataclass(frozen=True, slots=True)

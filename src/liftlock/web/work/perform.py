@@ -113,6 +113,11 @@ class _Performance:
         self._turn = turn
 
     async def run(self) -> dict[str, Any]:
+        if self._order.kind is OrderKind.UNKNOWN:
+            raise LiftlockError(
+                f"Nothing was done in {self._order.environment}: this liftlock does not know what was asked for.",
+                hint="Upgrade the workers to the version of the server that took the order, and ask again.",
+            )
         check_gates(self._order.options.overrides)
         environment = self._order.environment
         if self._order.kind is OrderKind.RESUME:

@@ -93,11 +93,13 @@ def read_order(document: Mapping[str, Any]) -> Order:
     """An order from what `written` made, here or in another liftlock.
 
     An older one lacks fields that came later: they have their defaults. A newer one may say more, which is left
-    out: it is here to be shown, for what has another `VERSION` is performed by those that know it.
+    out, and may be of a kind that is not known here: it is here to be shown, for what has another `VERSION` is
+    performed by those that know it.
     """
+    kind = str(document.get("kind", ""))
     said = {
         **document,
-        "kind": OrderKind(document["kind"]),
+        "kind": OrderKind(kind) if kind in set(OrderKind) else OrderKind.UNKNOWN,
         "apps": tuple(document.get("apps", ())),
         "options": Options(**_known(Options, document.get("options", {}))),
     }
