@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import sys
 from functools import partial
@@ -57,6 +58,23 @@ async def test_processes_that_start_at_once_migrate_once(database: str) -> None:
             lambda c: c.execute(select(func.count()).select_from(tables.audit)).scalar()
         )
     assert counted == 4
+
+
+async def test_whoever_comes_second_to_a_new_file_waits_for_the_first(tmp_path: Path) -> None:
+    first = sqlite3.connect(tmp_path / "serve.db", isolation_level=None)
+    try:
+        first.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as tasks:
+
+            async def second() -> None:
+                async with open_store(f"sqlite:///{tmp_path / 'serve.db'}") as store:
+                    assert await store.answers()
+
+            tasks.start_soon(second)
+            await anyio.sleep(0.2)
+            first.execute("COMMIT")
+    finally:
+        first.close()
 
 
 async def test_the_database_itself_refuses_to_change_the_audit_log(database: str) -> None:

@@ -7,6 +7,8 @@ driver for either. A thread is handed over to in some 100 µs, which a page can 
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -185,10 +187,23 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     # Transactions are begun by `_begin_sqlite`: the driver's own way begins them late and never for reads.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _begin_wal(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _begin_wal(cursor: sqlite3.Cursor) -> None:
+    """Let a new file have a write-ahead log. SQLite itself does not wait here for another that writes, so we do."""
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:
