@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -27,6 +29,18 @@ def without_threads() -> Iterator[None]:
         return work(*given)
 
     with patch.object(anyio.to_thread, "run_sync", at_once):
+        yield
+
+
+@contextmanager
+def without_programs() -> Iterator[None]:
+    """No program is installed: while a real one worked, the clock would jump for hours."""
+
+    async def not_installed(*_: Any, **__: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    with patch.object(anyio, "open_process", not_installed):
         yield
 
 

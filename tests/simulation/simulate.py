@@ -30,7 +30,7 @@ from tests.simulation.calm import Calm
 from tests.simulation.cloudside import Cloudside
 from tests.simulation.errands import Doing, Errand, make_errand, once_more
 from tests.simulation.hands import Operator, crashes
-from tests.simulation.machine import MortalFile, VersionedCode, without_threads
+from tests.simulation.machine import MortalFile, VersionedCode, without_programs, without_threads
 from tests.simulation.pg_programs import PlayedPostgres, PlayedPrograms
 from tests.simulation.programs import Played
 from tests.simulation.project import make_project
@@ -314,7 +314,11 @@ def simulate(seed: int, stage_of: Callable[[int, Path], Stage] = Stage) -> Story
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
     scheduler._r.seed(seed)
     _Load.waits = 0
-    with tempfile.TemporaryDirectory(prefix="liftlock-simulation-") as folder, without_threads():
+    with (
+        tempfile.TemporaryDirectory(prefix="liftlock-simulation-") as folder,
+        without_threads(),
+        without_programs(),
+    ):
         stage = stage_of(seed, Path(folder))
         ear = _Ear(stage)
         logging.getLogger().addHandler(ear)
