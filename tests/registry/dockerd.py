@@ -91,6 +91,9 @@ def own_engine(
             yield engine
         finally:
             engine.stop()
+            # Its network stays mounted, and a folder with a mount in it cannot be removed.
+            for mounted in Path(name, "run", "netns").glob("*"):
+                subprocess.run(["umount", str(mounted)], capture_output=True, check=False)
 
 
 @contextmanager
