@@ -270,7 +270,9 @@ async def test_an_approval_is_given_on_the_plan_and_ones_own_does_not_count() ->
         assert "approvals refuses" in words(html)
         digest = digest_on(html)
         given = await browser.post("/environments/staging/approve", {"digest": digest, "source": "dev"})
-        assert given.headers["location"] == "/plan/dev/staging"
+        assert given.headers["location"] == f"/plan/dev/staging?approved={digest}"
+        assert "You have approved this plan." in await browser.text(given.headers["location"])
+        assert "You have approved" not in await browser.text(f"/plan/dev/staging?approved={'0' * 64}")
         (approval,) = await world.ledger.approvals("staging", digest)
         assert approval.account == "requester"
         assert "approvals refuses" in await browser.text("/plan/dev/staging")

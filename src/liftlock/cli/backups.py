@@ -120,7 +120,7 @@ async def download(
     async with opened(project, output) as adapters:
         kept = await fetch(project, adapters, environment, app, backup, out, output.aside)
     if common.json:
-        output.document(backup_document(kept) | {"file": str(out)})
+        output.document(backup_document(kept.listed) | {"file": str(out)})
     else:
         output.line(f"{kept.backup.id} of {kept.used.whose} is in {out}.", style="green")
     return 0
@@ -250,7 +250,7 @@ async def prune(
     wait_s = _seconds(wait)
     async with opened(project, output) as adapters:
         planned = await command.plan_prune(project, adapters, environment, keep)
-        show_list(output, environment, planned.delete, "to be deleted")
+        show_list(output, environment, [one.listed for one in planned.delete], "to be deleted")
         if planned.named:
             output.line(f"{len(planned.named)} older ones stay, since records name them.")
         deleted: Sequence[Kept] = ()
@@ -267,7 +267,9 @@ async def prune(
                 await command.prune(command.Pruning(tuple(deleted), ()))
             output.line(f"Deleted {len(deleted)}.", style="green")
     if common.json:
-        output.document({"environment": environment, "deleted": [backup_document(one) for one in deleted]})
+        output.document(
+            {"environment": environment, "deleted": [backup_document(one.listed) for one in deleted]}
+        )
     return 0
 
 

@@ -9,7 +9,7 @@ from liftlock.cli.output import Output
 
 if TYPE_CHECKING:
     from liftlock.commands.backup_files import Verdict
-    from liftlock.commands.backups import Kept
+    from liftlock.commands.backups import Kept, Listed
 
 SHOWN = 10
 """How many tables with other numbers of rows are shown without -v."""
@@ -26,7 +26,7 @@ def told_restore(kept: Kept) -> str:
     )
 
 
-def show_list(output: Output, environment: str, listed: Sequence[Kept], what: str = "") -> None:
+def show_list(output: Output, environment: str, listed: Sequence[Listed], what: str = "") -> None:
     """A table of backups; `what` says what becomes of them."""
     from rich.table import Table
 
@@ -42,7 +42,7 @@ def show_list(output: Output, environment: str, listed: Sequence[Kept], what: st
         took = wording.duration((one.backup.finished_at - one.backup.started_at).total_seconds())
         table.add_row(
             one.backup.id,
-            ", ".join(one.used.apps),
+            ", ".join(one.apps),
             wording.size(one.backup.size_bytes),
             f"{one.backup.started_at:%Y-%m-%d %H:%M:%S} UTC",
             took,

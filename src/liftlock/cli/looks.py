@@ -15,7 +15,7 @@ from liftlock.ports import Adapters
 
 if TYPE_CHECKING:
     from liftlock.cli.server import Server
-    from liftlock.commands.backups import Kept
+    from liftlock.commands.backups import Listed
     from liftlock.commands.history import Account, Found
     from liftlock.commands.status import Status
     from liftlock.documents.diff import Addresses
@@ -47,7 +47,7 @@ class Looks(Protocol):
     async def history(self, asked: HistoryAsked) -> Found: ...
     async def account(self, id_: str) -> Account | Deployment: ...
     async def diff(self, source: str, target: str, apps: Sequence[str]) -> tuple[Comparison, Addresses]: ...
-    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Kept]: ...
+    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Listed]: ...
     async def lease(self, environment: str) -> Holding | None: ...
     async def break_lease(self, environment: str, reason: str) -> Holding: ...
     async def approve(self, digest: str, environment: str, lasts_s: float) -> tuple[str, Approval]: ...
@@ -120,10 +120,10 @@ class Here:
         }
         return found, Addresses(source_code.commit_url, source_code.pull_request_url, compared)
 
-    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Kept]:
+    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Listed]:
         from liftlock.commands.backups import list_backups
 
-        return await list_backups(self.project, self.adapters, environment, apps)
+        return [kept.listed for kept in await list_backups(self.project, self.adapters, environment, apps)]
 
     async def lease(self, environment: str) -> Holding | None:
         from liftlock.commands.lease import show_lease
@@ -193,12 +193,12 @@ class There:
         )
         return replace(found, apps=tuple(only)), addresses
 
-    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Kept]:
+    async def backups(self, environment: str, apps: Sequence[str]) -> Sequence[Listed]:
         from liftlock.commands.names import check_names
 
         check_names(self.project, (environment,), apps)
-        found: Sequence[Kept] = await self.server.value("environments", environment, "backups")
-        return [kept for kept in found if not apps or {*kept.used.apps} & {*apps}]
+        found: Sequence[Listed] = await self.server.value("environments", environment, "backups")
+        return [one for one in found if not apps or {*one.apps} & {*apps}]
 
     async def lease(self, environment: str) -> Holding | None:
         found: tuple[Holding | None] = await self.server.value("environments", environment, "lease")

@@ -60,7 +60,9 @@ class Server:
     async def value(self, *path: str, **query: str | int | bool | Sequence[str]) -> Any:
         """What can be looked at, as the model's own value."""
         asked = {key: each for key, each in query.items() if each not in ("", (), False)}
-        answer = await self._asked("GET", path, params=asked, headers={"accept": MEDIA_TYPE})
+        # As it is now, and not as somebody saw it a moment ago: what is seen here is acted upon.
+        headers = {"accept": MEDIA_TYPE, "cache-control": "no-cache"}
+        answer = await self._asked("GET", path, params=asked, headers=headers)
         try:
             return from_wire(answer.json())
         except ValueError as error:

@@ -35,11 +35,23 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A backup, and the apps whose it is: all that is shown of it, also where its database cannot be reached."""
+
+    apps: tuple[str, ...]
+    backup: Backup
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A backup, and whose it is."""
 
     used: Used
     backup: Backup
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.used.apps, self.backup)
 
 
 @dataclass(frozen=True, slots=True)

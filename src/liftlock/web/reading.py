@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
@@ -47,6 +48,7 @@ TARGET_S = 4.0
 requests, and Heroku takes 4,500 an hour. So whoever only watches uses less than half of them."""
 FOLLOW_S, FOLLOW_TARGET_S = 1.0, 0.5
 """How old what is seen of a promotion elsewhere may be that somebody watches: at least, and for each target."""
+EVER = float("-inf")
 MOST = 256
 """How many observations are kept; the one that was wanted longest ago goes first."""
 MOST_LOOKS, MOST_LONG_LOOKS = 16, 2
@@ -97,21 +99,28 @@ class Observed(Generic[T]):
         self._value: T | None = None
         self._at: datetime | None = None
         self._trouble: LiftlockError | None = None
-        self._looked_at = float("-inf")
+        self._began_at = self._looked_at = EVER
         self._is_looking = False
         self._is_outdated = False
         self._seen = anyio.Event()
 
-    async def view(self, wait_s: float = WAIT_S, fresh_s: float | None = None) -> View[T]:
-        """What is known; waits, and not for long, where that is nothing or surely old."""
+    async def view(
+        self, wait_s: float = WAIT_S, fresh_s: float | None = None, *, since: float = EVER
+    ) -> View[T]:
+        """What is known; waits, and not for long, where that is nothing or surely old.
+
+        Whatever was begun to be looked at before `since` (of the event loop's clock) is looked at again.
+        """
         fresh_s = self._fresh_s if fresh_s is None else fresh_s
-        if self._is_outdated or anyio.current_time() - self._looked_at > fresh_s:
-            must_wait = self._is_outdated or self._at is None
+        is_old = self._is_outdated or self._began_at < since
+        if is_old or anyio.current_time() - self._looked_at > fresh_s:
+            must_wait = is_old or self._at is None
             self.look()
             if must_wait:
                 with anyio.move_on_after(wait_s):
                     await self._seen.wait()
-        return View(self._value, self._at, self._trouble, self._is_looking)
+        is_looking = self._is_looking or self._began_at < since
+        return View(self._value, self._at, self._trouble, is_looking)
 
     def outdate(self) -> None:
         """Something changed: what was seen before is not worth showing where a look is quick."""
@@ -122,6 +131,7 @@ class Observed(Generic[T]):
         if self._is_looking:
             return
         self._is_looking, self._is_outdated = True, False
+        self._began_at = anyio.current_time()
         self._seen = anyio.Event()
         self._tasks.start_soon(self._looking)
 
@@ -176,6 +186,8 @@ class PlanAsked:
     to: str = ""
     accept_drift: bool = False
     overrides: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    account: str = ""
+    """Who would have it run: one's own approval never counts."""
 
     @property
     def key(self) -> Hashable:
@@ -186,6 +198,7 @@ class PlanAsked:
             self.to,
             self.accept_drift,
             tuple(sorted(self.overrides.items())),
+            self.account,
         )
 
 
@@ -219,13 +232,21 @@ class Reading:
         """By days, what their numbers were made of, and they."""
         self._turns = anyio.CapacityLimiter(MOST_LOOKS)
         self._long_turns = anyio.CapacityLimiter(MOST_LONG_LOOKS)
+        self.since = EVER
+        """Nothing that was begun to be looked at before then is shown; of the event loop's clock, in seconds."""
+
+    def anew(self) -> Reading:
+        """The same, showing only what is looked at from now on: for whoever acts on what they see."""
+        fresh = copy(self)
+        fresh.since = anyio.current_time()
+        return fresh
 
     def now(self) -> datetime:
         return self.adapters.clock.now()
 
     async def board(self) -> View[Status]:
         """Every app in every environment."""
-        return await self._board.view()
+        return await self._board.view(since=self.since)
 
     async def history(self, asked: Asked) -> View[Found]:
         """The entries that fit, newest first."""
@@ -233,13 +254,13 @@ class Reading:
         look = partial(
             read_history, self.project, self.adapters, asked.environment or None, asked.limit, wanted
         )
-        return await self._observed(("history", asked), look, is_long=True).view()
+        return await self._observed(("history", asked), look, is_long=True).view(since=self.since)
 
     async def numbers(self, days: int) -> View[Report]:
         """The four numbers of the last so many days, of every environment and app."""
         return await self._observed(
             ("numbers", days), partial(self._numbers, days), fresh_s=60.0, is_long=True
-        ).view()
+        ).view(since=self.since)
 
     async def _numbers(self, days: int) -> Report:
         # A change that began before may have ended within these days.
@@ -263,7 +284,7 @@ class Reading:
 
     async def account(self, id_: str) -> View[Account | Deployment]:
         """One promotion, rollback or deploy, or another tool's record."""
-        return await self._account(id_).view()
+        return await self._account(id_).view(since=self.since)
 
     def _account(self, id_: str) -> Observed[Account | Deployment]:
         return self._observed(("account", id_), partial(account_of, self.project, self.adapters, id_))
@@ -298,34 +319,41 @@ class Reading:
         return seen
 
     async def plan(self, asked: PlanAsked) -> View[Plan]:
-        """What a promotion or a rollback would do now."""
+        """What a promotion or a rollback would do now; seen by all alike where no approvals are asked for."""
+        is_personal = (
+            self.project.serve.has_sign_in and self.project.environments[asked.environment].gates.approvals
+        )
+        asked = asked if is_personal else replace(asked, account="")
+        adapters = replace(self.adapters, acting_for=asked.account)
         conditions = Conditions(asked.accept_drift, asked.overrides)
 
         async def look() -> Plan:
             if asked.source:
                 return await plan_promotion(
-                    self.project, self.adapters, asked.source, asked.environment, asked.apps, conditions
+                    self.project, adapters, asked.source, asked.environment, asked.apps, conditions
                 )
             return await plan_rollback(
                 self.project,
-                self.adapters,
+                adapters,
                 asked.environment,
                 to=asked.to,
                 apps=asked.apps,
                 conditions=conditions,
             )
 
-        return await self._observed(("plan", asked.key), look, fresh_s=PLAN_FRESH_S).view(wait_s=4 * WAIT_S)
+        return await self._observed(("plan", asked.key), look, fresh_s=PLAN_FRESH_S).view(
+            wait_s=4 * WAIT_S, since=self.since
+        )
 
     async def comparison(self, source: str, target: str) -> View[Comparison]:
         """What lies between two environments, app by app."""
         look = partial(compare, self.project, self.adapters, source, target)
-        return await self._observed(("diff", source, target), look).view()
+        return await self._observed(("diff", source, target), look).view(since=self.since)
 
     async def backups(self, environment: str) -> View[list[Kept]]:
         """The backups of an environment's databases, newest first."""
         look = partial(list_backups, self.project, self.adapters, environment, gone=True)
-        return await self._observed(("backups", environment), look).view()
+        return await self._observed(("backups", environment), look).view(since=self.since)
 
     async def lease(self, environment: str) -> View[tuple[Holding | None]]:
         """Who holds an environment. In a tuple, so that "nobody" is not "not seen yet"."""
@@ -333,7 +361,7 @@ class Reading:
         async def look() -> tuple[Holding | None]:
             return (await show_lease(self.project, self.adapters, environment),)
 
-        return await self._observed(("lease", environment), look, fresh_s=5.0).view()
+        return await self._observed(("lease", environment), look, fresh_s=5.0).view(since=self.since)
 
     def outdate(self) -> None:
         """Something changed at the vendors or in the ledger: look at all of it again when it is wanted."""

@@ -21,7 +21,7 @@ from liftlock.documents.history import account_document, history_document
 from liftlock.documents.status import status_document
 from liftlock.documents.wire import NotOurs, from_wire, to_wire
 from liftlock.errors import Refused, ReleaseFailed, Unauthorized, Unreachable, UsageError
-from liftlock.model import Gates, Intent, Kind, Serve, State
+from liftlock.model import Backup, Gates, Intent, Kind, Serve, State
 from liftlock.planning.document import plan_document
 from liftlock.ports import NewIntent
 from tests.commands.world import World
@@ -153,6 +153,17 @@ async def test_looking_prints_what_it_prints_here(world: World, capsys: Any) -> 
     for show in shows:
         assert await show() == 0
         assert capsys.readouterr().out.strip()
+
+
+async def test_what_came_a_moment_ago_is_seen(world: World, capsys: Any) -> None:
+    """Nobody acts on what somebody else saw before."""
+    at = world.adapters.clock.now()
+    for number in range(1, 4):
+        world.databases.kept.append(Backup(f"b{number}", "db-SSO", "SSO", "fake", 1 << 20, at, at))
+        assert await list_("staging", common=Common(json=True)) == 0
+        listed = json.loads(capsys.readouterr().out)["backups"]
+        assert {each["id"] for each in listed} == {f"b{n}" for n in range(1, number + 1)}
+        assert {*map(tuple, (each["apps"] for each in listed))} == {("SSO",)}
 
 
 async def test_an_approval_is_given_through_the_server(world: World, capsys: Any) -> None:

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 
 from liftlock.commands.approve import approve_plan, whole_digest
 from liftlock.errors import Refused
+from liftlock.http.addresses import is_loopback
 from liftlock.model import Approval
 from liftlock.ports import Adapters
 from liftlock.web.access.access import Access
@@ -64,7 +65,11 @@ def _own_environ(
             f"{_command(environment, digest)}",
         )
     environ = {name: value for name, value in access.environ.items() if name not in {"GH_TOKEN", "NETRC"}}
-    return environ | {"GITHUB_TOKEN": token}
+    own = {"GITHUB_TOKEN": token}
+    github = access.project.serve.github
+    if github is not None and is_loopback(github.url):
+        own["LIFTLOCK_SANDBOX_TOKEN"] = token  # a sandbox's own, which goes back to where it is from
+    return environ | own
 
 
 def _command(environment: str, digest: str) -> str:

@@ -284,9 +284,12 @@ def _endpoint(document: Mapping[str, Any], name: str) -> str:
 def _client(
     access: Access, settings: GitHubSignIn | OpenIdSignIn, callback: str, scope: str
 ) -> AsyncOAuth2Client:
+    is_github = isinstance(settings, GitHubSignIn)
     return AsyncOAuth2Client(
         client_id=settings.client_id,
         client_secret=access.secret(settings.client_secret),
+        # GitHub describes its secret as a parameter alone; the header is what every OpenID provider takes.
+        token_endpoint_auth_method="client_secret_post" if is_github else "client_secret_basic",
         scope=scope,
         redirect_uri=callback,
         code_challenge_method="S256",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -75,7 +76,7 @@ async def status(call: Call[StatusQuery, Nothing]) -> Told:
     if call.query.environment:
         call.require(Right.SEE, call.query.environment)
     visible = [call.query.environment] if call.query.environment else call.person.where(Right.SEE)
-    found = await seen(call.site.reading.board)
+    found = await seen(call.reading.board)
     mine = replace(
         found,
         cells={place: cell for place, cell in found.cells.items() if cell.environment in visible},
@@ -107,8 +108,9 @@ async def plan(call: Call[PlanQuery, Nothing]) -> Told:
         tuple(query.app),
         accept_drift=query.accept_drift,
         overrides=overrides(query.override, query.reason),
+        account=call.person.account,
     )
-    found = await seen(lambda: call.site.reading.plan(asked))
+    found = await seen(partial(call.reading.plan, asked))
     return Told(plan_document(found), found)
 
 
@@ -135,8 +137,9 @@ async def rollback_plan(call: Call[RollbackQuery, Nothing]) -> Told:
         query.to,
         query.accept_drift,
         overrides(query.override, query.reason),
+        call.person.account,
     )
-    found = await seen(lambda: call.site.reading.plan(asked))
+    found = await seen(partial(call.reading.plan, asked))
     return Told(plan_document(found), found)
 
 
@@ -165,7 +168,7 @@ async def history(call: Call[HistoryQuery, Nothing]) -> Told:
         moment_of(query.until, now, "until", is_end=True) if query.until else None,
         query.limit,
     )
-    found = await seen(lambda: call.site.reading.history(asked))
+    found = await seen(partial(call.reading.history, asked))
     person = call.person
     mine = Found([e for e in found.entries if person.may(Right.SEE, e.environment)], found.people)
     return Told(history_document(mine.entries), mine)
@@ -175,7 +178,7 @@ async def history(call: Call[HistoryQuery, Nothing]) -> Told:
 async def promotion(call: Call[Nothing, Nothing]) -> Told:
     """One promotion, rollback or deploy of the ledger, or another tool's record, with all that is known of it."""
     try:
-        told = await seen(lambda: call.site.reading.account(call.path("id")))
+        told = await seen(partial(call.reading.account, call.path("id")))
     except UsageError as error:
         raise NoSuchThing(error.message, hint=error.hint) from error
     call.require(Right.SEE, told.environment if isinstance(told, Deployment) else told.intent.environment)
@@ -194,7 +197,7 @@ async def diff(call: Call[DiffQuery, Nothing]) -> Told:
     """The commits, images and migrations that `source` has and `target` lacks: `liftlock diff --json`."""
     call.require(Right.SEE, call.query.source)
     call.require(Right.SEE, call.query.target)
-    found = await seen(lambda: call.site.reading.comparison(call.query.source, call.query.target))
+    found = await seen(partial(call.reading.comparison, call.query.source, call.query.target))
     source_code = call.site.reading.adapters.source_code
     compared = {
         app.range: await source_code.compare_url(*app.range) for group in found.groups for app in group
@@ -222,7 +225,8 @@ async def backups(call: Call[Nothing, Nothing]) -> Told:
     """The complete backups of an environment's databases, newest first."""
     environment = call.path("environment")
     call.require(Right.SEE, environment)
-    found = await seen(lambda: call.site.reading.backups(environment))
+    kept = await seen(partial(call.reading.backups, environment))
+    found = [one.listed for one in kept if one.backup.gone_at is None]
     return Told({"environment": environment, "backups": [backup_document(one) for one in found]}, found)
 
 
@@ -231,7 +235,7 @@ async def lease(call: Call[Nothing, Nothing]) -> Told:
     """Who holds an environment, for what, since when and until when."""
     environment = call.path("environment")
     call.require(Right.SEE, environment)
-    found = await seen(lambda: call.site.reading.lease(environment))
+    found = await seen(partial(call.reading.lease, environment))
     return Told(lease_document(environment, found[0]), found)
 
 

@@ -26,6 +26,7 @@ from liftlock.web.access.access import Access, access_of
 from liftlock.web.access.audit import forbidden
 from liftlock.web.access.people import Forbidden, Person, Right, person_of, require
 from liftlock.web.api.problem import NoSuchThing, problem
+from liftlock.web.reading import Reading
 from liftlock.web.site import Site, site_of
 from liftlock.wording import printable_json
 
@@ -58,6 +59,13 @@ class Call(Generic[Q, B]):
     @property
     def site(self) -> Site:
         return site_of(self.request)
+
+    @property
+    def reading(self) -> Reading:
+        """What can be looked at: as it is now for whoever says `Cache-Control: no-cache` (RFC 9111, section 5.2.1.4)."""
+        said = self.request.headers.get("cache-control", "")
+        wants_now = "no-cache" in {each.strip().lower() for each in said.split(",")}
+        return self.site.reading.anew() if wants_now else self.site.reading
 
     @property
     def access(self) -> Access:

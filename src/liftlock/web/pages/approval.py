@@ -38,4 +38,4 @@ async def approve(request: Request) -> Response:
     source = form.one("source")
     if source not in site.project.environments[environment].promotes_from:
         return seen_at(address("/environments", environment))
-    return seen_at(address("/plan", source, environment, app=form.every("app")))
+    return seen_at(address("/plan", source, environment, app=form.every("app"), approved=form.one("digest")))

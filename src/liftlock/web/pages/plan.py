@@ -18,7 +18,7 @@ from liftlock.planning.comparison import AppComparison
 from liftlock.planning.estimates import expected_time
 from liftlock.planning.plan import Action, AppPlan, Plan
 from liftlock.web.access.audit import note
-from liftlock.web.access.people import Right, require
+from liftlock.web.access.people import Right, person_of, require
 from liftlock.web.live import PROJECT
 from liftlock.web.pages.forms import Form, check_typed, overrides_of, read_form, seen_at
 from liftlock.web.pages.render import address, page
@@ -138,6 +138,7 @@ async def _plan(request: Request, environment: str, source: str) -> Response:
         form.one("to"),
         accept_drift=form.has("accept_drift"),
         overrides={gate: why for gate, why in overrides.items() if gate != SIZE_OVERRIDE},
+        account=person_of(request).account,
     )
     version = site.changes.version((PROJECT,))
     view = await site.reading.plan(asked)
@@ -165,6 +166,7 @@ async def _plan(request: Request, environment: str, source: str) -> Response:
         takes=time_in_words(plan) if plan is not None and plan.releases else "",
         picture=gantt(drawn, list(site.project.apps)) if drawn else None,
         person=_person(request, environment),
+        approved=request.query_params.get("approved", ""),
         must_type=environment in site.project.serve.confirm,
         runs_here=_markers(plan),
         waits=_is_waiting(view),
