@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from tests.commands.world import World
-from tests.web.browser.conftest import listening
+from tests.web.browser.conftest import Visitor, listening
 
 WATCH = """
 () => {
@@ -49,7 +49,7 @@ def _one(page: Any) -> list[float]:
     world.platform.takes_s = {"stage": 0.15, "backup": 0.25, "release": 0.3, "settle": 0.35}
     with listening(world) as served:
         told: list[float] = []
-        page.goto(f"{served.url}/plan/dev/staging")
+        Visitor(page).goes(f"{served.url}/plan/dev/staging")
         page.get_by_role("button", name="Promote to staging").click()
         page.wait_for_url("**/runs/*")
         page.evaluate(WATCH)
