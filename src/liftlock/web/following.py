@@ -56,9 +56,8 @@ def followed(
     for backup in account.backups:
         step = f"backup:{backup.database}"
         begins[step], ends[step] = _since(intent, backup.started_at), _since(intent, backup.finished_at)
-    if (
-        switched
-    ):  # nothing is switched before everything is in place: when that was, its backups tell, or nobody
+    if switched:
+        # Nothing is switched before everything is in place: when that was, the backups tell, or nobody.
         sights = {f"release:{app}": seen.of(f"release:{app}", now_s) for app in switched}
         first = min(sights.values())
         ready = min(max(ends.values()) or first / 2, first)
