@@ -50,6 +50,26 @@ def test_a_variable_set_by_hand_is_a_note_and_the_images_are_known() -> None:
     simulate(story)
 
 
+@pytest.mark.promise("P4")
+def test_what_runs_is_told_of_one_moment_though_its_answers_are_far_apart() -> None:
+    """A release ends while the list of releases hangs, and the formation was read before."""
+
+    async def story(world: World) -> None:
+        old, new = world.built("1"), world.built("2")
+        await world.run(old)
+        updates = [{"type": part, "docker_image": str(image)} for part, image in new.artifacts.items()]
+        async with world.client() as client:
+            accept = {"accept": "application/vnd.heroku+json; version=3.docker-releases"}
+            path = "/apps/odb-staging/formation"
+            (await client.patch(path, json={"updates": updates}, headers=accept)).raise_for_status()
+        world.fault(vendor="heroku", method="GET", path="/releases$", action="hang", times=1)
+        running = await world.heroku.running(world.target("ODB", "staging"), (new, old))
+        assert isinstance(running, Known)
+        assert running.artifacts == new.artifacts
+
+    simulate(story, release_s=5.0)
+
+
 def test_an_app_of_workers_alone_is_healthy_without_a_web() -> None:
     async def story(world: World) -> None:
         release = world.built("1")

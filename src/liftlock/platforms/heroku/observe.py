@@ -45,8 +45,11 @@ class Watch:
         self._web_url: str | None = None
 
     async def state(self) -> State:
-        """The formation and the newest releases. One round trip."""
-        return await together(self.app.formation, partial(self.app.releases, RELEASES))
+        """The formation and the newest releases, of one moment. One round trip, unless a release ended meanwhile."""
+        formation, releases = await together(self.app.formation, partial(self.app.releases, RELEASES))
+        if _is_behind(formation, releases):
+            formation = await self.app.formation()
+        return formation, releases
 
     async def look(self) -> Look:
         """Releases, dynos and health. One round trip once the web address is known."""
@@ -103,6 +106,18 @@ class Watch:
 def current_release(releases: Sequence[HerokuRelease]) -> HerokuRelease | None:
     """The release that runs. A failed or pending one never is, however new."""
     return next((release for release in releases if release.current), None)
+
+
+def _is_behind(formation: Formation, releases: Sequence[HerokuRelease]) -> bool:
+    """Whether the current release names an image that the formation has nowhere.
+
+    Both are asked at once, and one answer may come much later, after a repeat: the formation of before beside a
+    release that has ended since would say that the old images run, and that nothing is under way.
+    """
+    current = current_release(releases)
+    shown = {process.image.short for process in formation.values() if process.image}
+    is_told = all(process.image for process in formation.values())
+    return current is not None and is_told and not current.short_ids <= shown
 
 
 def images_now(formation: Formation, releases: Sequence[HerokuRelease]) -> Mapping[str, ImageId | None]:
