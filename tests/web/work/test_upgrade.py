@@ -63,7 +63,8 @@ async def test_what_the_old_version_queued_and_began_is_finished_by_the_new_one(
         crowd.ready(crowd.workers[0])
         first = crowd.asks(old, "e1", "one")
         assert (await ended(work, first)).exit_code == 0
-        crowd.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 3.0})
+        # Long enough for the new worker to begin beside it, on a busy machine too.
+        crowd.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 20.0})
         begun, waits = crowd.asks(old, "e1", "two"), crowd.asks(old, "e1", "one")
         crowd.start_worker(new)
         await anyio.to_thread.run_sync(crowd.ready, crowd.workers[1])
@@ -78,6 +79,7 @@ async def test_what_the_old_version_queued_and_began_is_finished_by_the_new_one(
         assert sorted(versions.values()) == ["0.8.0", "0.9.0"]
         assert versions[item.worker] == "0.8.0", "an environment's next order went to the new one"
         crowd.kill(0)
+        crowd.sandbox.request("PUT", "/_sandbox/settings", {"release_s": 0.0})
         done, after = await ended(work, begun), await ended(work, waits)
         assert [(each.state, each.exit_code) for each in (done, after)] == [(WorkState.ENDED, 0)] * 2
         assert [versions[each.worker] for each in (done, after)] == ["0.9.0", "0.9.0"]
