@@ -257,7 +257,7 @@ FIRST_SEEDS: dict[Mutation, int] = {
     nothing_is_undone: 3,
     undo_does_not_look: 2,
     resume_ignores_the_journal: 11,
-    lost_answers_are_repeated: 72,
+    lost_answers_are_repeated: 210,
     located_by_tag: 5,
     token_in_a_record: 2,
     gates_are_not_asked: 2,
