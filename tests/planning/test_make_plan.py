@@ -186,6 +186,15 @@ def test_what_cannot_be_told_is_gone_back_to_where_its_record_names_images(
     assert (made.apps["ODB"].before is not None) is reversible
 
 
+@pytest.mark.promise("P4")
+def test_a_record_of_the_very_release_that_is_wanted_is_nothing_to_go_back_to() -> None:
+    """What ran before cannot be told: after an undo to the same, "as before" would be a guess."""
+    told = seen("ODB", wanted=NEW, recorded=NEW, runs=Unknown("formation without image ids"))
+    made = plan_of(project_of(app_of("ODB")), told)
+    assert made.apps["ODB"].action is Action.RELEASE
+    assert (made.apps["ODB"].before, made.apps["ODB"].reversible) == (None, False)
+
+
 def test_what_cannot_be_taken_back_goes_last() -> None:
     project = project_of(app_of("ODB", undo=Undo.NEVER), app_of("SSO"), app_of("Explore", ["ODB"]))
     made = plan_of(

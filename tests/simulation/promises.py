@@ -207,9 +207,7 @@ class Promises(Seen):
         if not change.parts:
             return  # taken away
         before = promotion.before.get(change.app, {})
-        if {*before} == {*change.parts} and all(
-            image in several(before[part]) for part, image in change.parts.items()
-        ):
+        if all(image in several(before.get(part, "")) for part, image in change.parts.items()):
             return  # what ran; or one of several images, where an update stood still in the middle
         allowed = [before, promotion.new.get(change.app, {})]
         partial = change.parts.items() <= {**allowed[0], **allowed[1]}.items()

@@ -89,8 +89,12 @@ class Seen:
         return next((p for p in self.promotions.values() if p.key == number), None)
 
     def by_hand(self, environment: str, app: str, since: float) -> bool:
-        """Whether an operator has changed the app by hand since then."""
-        return self.touched.get((environment, app), -1.0) >= since
+        """Whether an operator has changed the app by hand since then.
+
+        Or ever, where Heroku names no images: what they released cannot be told then, and an undo goes to the record.
+        """
+        is_told = self.world.cloud.settings.formation_images
+        return self.touched.get((environment, app), -1.0) >= (since if is_told else 0.0)
 
     def in_content(self, parts: Mapping[str, str]) -> Mapping[str, str]:
         """Site versions by what they hold: a clone has another name."""

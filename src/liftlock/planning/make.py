@@ -97,7 +97,7 @@ def _plan_app(app: App, seen: AppObservation, kind: Kind, *, selected: bool) -> 
     notes += wanted.notes
     located = None if isinstance(seen.located, Missing) else seen.located
     release = replace(located.release if located else wanted.release, about=wanted.release.about)
-    before, asleep = _before(app, seen), _asleep(seen, release)
+    before, asleep = _before(app, seen, release), _asleep(seen, release)
     action, why = _decide(seen, release, kind)
     if isinstance(seen.located, Missing) and action is not Action.UNCHANGED:
         action, why = Action.BLOCKED, seen.located.reason
@@ -177,16 +177,19 @@ def _difference(running: Known, release: Release, current: Deployment | None) ->
     return f"differs: {', '.join(parts)}" if parts else "it has process types that the release no longer has"
 
 
-def _before(app: App, seen: AppObservation) -> Known | None:
+def _before(app: App, seen: AppObservation, release: Release) -> Known | None:
     """What an undo goes back to: what ran, or, where that cannot be told, what is recorded.
 
-    An id that another tool recorded, and no registry could resolve, is nothing to go back to.
+    An id that another tool recorded, and no registry could resolve, is nothing to go back to; nor is a record
+    of the very release that is wanted: whatever ran before, an undo could not tell it from that.
     """
     if isinstance(seen.running, Known):
         return seen.running
     if seen.recorded.current is None or not seen.recorded_artifacts:
         return None
     if any(isinstance(artifact, RecordedId) for artifact in seen.recorded_artifacts.values()):
+        return None
+    if same_artifacts(seen.recorded_artifacts, release.artifacts):
         return None
     return Known(seen.recorded_artifacts, note="recorded; what ran could not be told")
 
