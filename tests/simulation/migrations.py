@@ -22,6 +22,7 @@ from tests.simulation.stacks import (
     image_of,
     jobs_of,
     services_of,
+    several,
     specified,
     teams_own,
 )
@@ -107,7 +108,8 @@ class Migrations:
             return False
         before, new = promotion.before.get(change.app, {}), promotion.new.get(change.app, {})
         is_migration = change.verb == "migrate"
-        allowed = {new.get(change.part), *(() if is_migration else (before.get(change.part),))}
+        # What ran may be one of several images, where an update stood still in the middle.
+        allowed = {new.get(change.part), *(() if is_migration else several(before.get(change.part, "")))}
         if self._seen.by_hand(change.environment, change.app, promotion.began):
             return False
         if change.image not in allowed:

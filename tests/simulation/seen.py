@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.simulation.stacks import several
 from tests.simulation.truth import Books
 from tests.simulation.world import COMMAND, World, version_of
 
@@ -103,9 +104,12 @@ class Seen:
     def same(
         self, app: str, running: Mapping[str, str], wanted: Mapping[str, str], *, up: bool = True
     ) -> bool:
-        """Whether an app runs that. Migrations that are applied beyond it have applied it too."""
+        """Whether an app runs that, or one of what ran beside each other. Migrations that are applied beyond it
+        have applied it too."""
         if app != COMMAND or not wanted:
-            return dict(running) == dict(wanted)
+            return running.keys() == wanted.keys() and all(
+                image == wanted[part] or image in several(wanted[part]) for part, image in running.items()
+            )
         has, needs = version_of(running["commit"]), version_of(wanted["commit"])
         return has >= needs if up else has <= needs
 
