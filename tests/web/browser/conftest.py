@@ -107,7 +107,7 @@ def listening(world: World) -> Iterator[Served]:
             done.result(20)
 
 
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 10) -> None:
+def wait_until(is_so: Callable[[], object], what: str, seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > end:

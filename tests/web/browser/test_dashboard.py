@@ -284,8 +284,7 @@ def test_a_phone_takes_what_strangers_owners_and_onlookers_see(
         look(one.goes(f"{served.url}/plan/dev/staging"))
         world.approved(served.portal.call(world.plan), "grace")
         running = served.portal.start_task_soon(world.run, world.plan)
-        began = lambda: bool(served.portal.call(world.ledger.intents, "staging", 1))  # noqa: E731
-        wait_until(began, "the promotion began")
+        wait_until(lambda: served.portal.call(world.ledger.intents, "staging", 1), "the promotion began")
         (intent,) = served.portal.call(world.ledger.intents, "staging", 1)
         page = one.goes(f"{served.url}/promotions/{intent.id}")
         expect(page.locator(".bar.running").first).to_be_attached()

@@ -45,7 +45,10 @@ class Watch:
         self._web_url: str | None = None
 
     async def state(self) -> State:
-        """The formation and the newest releases, of one moment. One round trip, unless a release ended meanwhile."""
+        """The formation and the newest releases, of one moment. One round trip, unless a release ended meanwhile.
+
+        A second one, too, for whoever has a release phase's own image, should Heroku leave that out of the formation.
+        """
         formation, releases = await together(self.app.formation, partial(self.app.releases, RELEASES))
         if _is_behind(formation, releases):
             formation = await self.app.formation()
